@@ -1,0 +1,351 @@
+//! Checking what clients ask for and turning it into commands.
+//!
+//! Owns: every rule that a metadata request must satisfy before it is proposed; defaults and placement.
+//! Never: changes an image.
+//! Invariants: a planned command applies, unless metadata changed in between; nothing depends on time or chance.
+//! Source: kafka.md 4.6, 4.12.
+
+use api::error::MetadataError;
+use api::metadata::{CreatedTopic, NewTopic, TopicKey};
+use model::ids::{BrokerId, PartitionId, TopicId};
+use model::limits;
+use model::prng::Prng;
+
+use super::apply::{PARTITIONS_MAX, check_assignment, check_partition_count, collision};
+use super::configs::describe::topic_entries;
+use super::configs::topic_key;
+use super::configs::value::Lookup;
+use super::image::ConfigMap;
+use super::placement::{Spread, assign};
+use super::{Image, TopicSpec, names, settings};
+use crate::config::BrokerConfig;
+
+pub mod alter;
+
+pub use alter::plan_alter;
+
+/// Checks one topic to be created and resolves its defaults. `id` must be fresh.
+///
+/// # Errors
+/// Every rule of kafka.md 4.6 and 4.12 has its variant.
+pub fn plan_create(
+    image: &Image,
+    config: &BrokerConfig,
+    topic: &NewTopic,
+    id: TopicId,
+) -> Result<TopicSpec, MetadataError> {
+    names::check(&topic.name)?;
+    if image.topic_by_name(&topic.name).is_some() {
+        return Err(MetadataError::TopicExists(topic.name.clone()));
+    }
+    if let Some(other) = image.colliding_topic(&topic.name) {
+        return Err(collision(&topic.name, other));
+    }
+    let configs = checked_configs(image, config, &topic.configs)?;
+    let assignment = match topic.assignment.is_empty() {
+        true => automatic(image, config, topic, id)?,
+        false => manual(image, topic)?,
+    };
+    check_room(image, assignment.len())?;
+    if image.topic_count() >= limits::TOPICS_MAX {
+        let what = format!("the cluster has {} topics", limits::TOPICS_MAX);
+        return Err(MetadataError::LimitReached(what));
+    }
+    let is_internal = names::is_internal(&topic.name);
+    Ok(TopicSpec {
+        name: topic.name.clone(),
+        id,
+        is_internal,
+        assignment,
+        configs,
+    })
+}
+
+/// Plans a whole request: a name given twice is refused in both places; ids come from `prng`.
+pub fn plan_create_all(
+    image: &Image,
+    config: &BrokerConfig,
+    topics: &[NewTopic],
+    prng: &mut Prng,
+) -> Vec<Result<TopicSpec, MetadataError>> {
+    let mut names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+    names.sort_unstable();
+    topics
+        .iter()
+        .map(|topic| {
+            if occurrences(&names, topic.name.as_str()) > 1 {
+                let what = format!("topic {} is named twice", topic.name);
+                return Err(MetadataError::InvalidRequest(what));
+            }
+            plan_create(image, config, topic, fresh_id(image, prng))
+        })
+        .collect()
+}
+
+/// What a created topic looks like; with validate-only pass a spec with [`TopicId::NONE`].
+#[must_use]
+pub fn describe_created(image: &Image, config: &BrokerConfig, spec: &TopicSpec) -> CreatedTopic {
+    let overrides: ConfigMap = spec.configs.iter().cloned().collect();
+    let replicas = spec.assignment.first().map_or(0, Vec::len);
+    CreatedTopic {
+        id: spec.id,
+        partitions: u32::try_from(spec.assignment.len()).unwrap_or(u32::MAX),
+        replication_factor: u16::try_from(replicas).unwrap_or(u16::MAX),
+        configs: topic_entries(Lookup { image, config }, &overrides, |_| true),
+    }
+}
+
+/// Checks which topics may be deleted: (id) or why not, in the order asked for.
+#[must_use]
+pub fn plan_delete(
+    image: &Image,
+    config: &BrokerConfig,
+    topics: &[TopicKey],
+) -> Vec<Result<TopicId, MetadataError>> {
+    let resolved: Vec<Option<TopicId>> = topics
+        .iter()
+        .map(|key| image.resolve(key).map(|topic| topic.id))
+        .collect();
+    let mut ids: Vec<TopicId> = resolved.iter().flatten().copied().collect();
+    ids.sort_unstable();
+    let is_enabled = settings::is_enabled(image, config, "delete.topic.enable");
+    let one = |key: &TopicKey| {
+        let topic = image.resolve(key).ok_or_else(|| unknown(key))?;
+        if occurrences(&ids, topic.id) > 1 {
+            let what = format!("topic {} is named twice", topic.name);
+            return Err(MetadataError::InvalidRequest(what));
+        }
+        if topic.is_internal {
+            return Err(MetadataError::Policy(format!(
+                "topic {} is internal",
+                topic.name
+            )));
+        }
+        if !is_enabled {
+            return Err(MetadataError::Policy(
+                "deleting topics is disabled".to_owned(),
+            ));
+        }
+        Ok(topic.id)
+    };
+    topics.iter().map(one).collect()
+}
+
+/// One element of `MetadataCommand::CreatePartitions`.
+pub type AddedPartitions = (String, Vec<Vec<BrokerId>>, u32);
+
+/// Checks which topics may get more partitions: (topic, new total, manual assignment of the new ones).
+#[must_use]
+pub fn plan_create_partitions(
+    image: &Image,
+    topics: &[(String, u32, Vec<Vec<BrokerId>>)],
+) -> Vec<Result<AddedPartitions, MetadataError>> {
+    let mut names: Vec<&str> = topics.iter().map(|(name, ..)| name.as_str()).collect();
+    names.sort_unstable();
+    topics
+        .iter()
+        .map(|(name, total, manual)| {
+            if occurrences(&names, name.as_str()) > 1 {
+                let what = format!("topic {name} is named twice");
+                return Err(MetadataError::InvalidRequest(what));
+            }
+            plan_added(image, name, *total, manual)
+        })
+        .collect()
+}
+
+fn plan_added(
+    image: &Image,
+    name: &str,
+    total: u32,
+    manual: &[Vec<BrokerId>],
+) -> Result<AddedPartitions, MetadataError> {
+    let key = || TopicKey::Name(name.to_owned());
+    let topic = image
+        .topic_by_name(name)
+        .ok_or_else(|| super::view::missing(&key()))?;
+    let old = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
+    if total <= old {
+        let what = format!("topic {name} has {old} partitions, which {total} would not increase");
+        return Err(MetadataError::InvalidPartitions(what));
+    }
+    check_partition_count(total as usize)?;
+    let count = total - old;
+    check_room(image, count as usize)?;
+    let width = topic
+        .partitions
+        .first()
+        .map_or(1, |state| state.replicas.len());
+    if manual.is_empty() {
+        let brokers: Vec<BrokerId> = image.broker_ids().collect();
+        let replicas = u16::try_from(width.min(brokers.len())).unwrap_or(u16::MAX);
+        check_brokers(&brokers)?;
+        let spread = Spread {
+            topic: topic.id,
+            first: old,
+            count,
+            replicas,
+        };
+        return Ok((name.to_owned(), assign(&brokers, spread), old));
+    }
+    if manual.len() != count as usize {
+        let what = format!("{} assignments for {count} new partitions", manual.len());
+        return Err(MetadataError::InvalidAssignment(what));
+    }
+    check_manual(image, manual, width)?;
+    Ok((name.to_owned(), manual.to_vec(), old))
+}
+
+fn automatic(
+    image: &Image,
+    config: &BrokerConfig,
+    topic: &NewTopic,
+    id: TopicId,
+) -> Result<Vec<Vec<BrokerId>>, MetadataError> {
+    let count = topic.partitions.unwrap_or(config.partitions_default);
+    check_partition_count(count as usize)?;
+    let brokers: Vec<BrokerId> = image.broker_ids().collect();
+    check_brokers(&brokers)?;
+    let wanted = topic
+        .replication_factor
+        .unwrap_or(config.replication_factor_default);
+    let replicas = replication_factor(wanted, brokers.len(), config)?;
+    Ok(assign(
+        &brokers,
+        Spread {
+            topic: id,
+            first: 0,
+            count,
+            replicas,
+        },
+    ))
+}
+
+fn replication_factor(
+    wanted: u16,
+    brokers: usize,
+    config: &BrokerConfig,
+) -> Result<u16, MetadataError> {
+    if wanted == 0 {
+        let what = "it must be at least 1".to_owned();
+        return Err(MetadataError::InvalidReplicationFactor(what));
+    }
+    match usize::from(wanted) > brokers {
+        false => Ok(wanted),
+        true if config.clamp_replication_factor => Ok(u16::try_from(brokers).unwrap_or(wanted)),
+        true => {
+            let what = format!("{wanted} is larger than the number of brokers, {brokers}");
+            Err(MetadataError::InvalidReplicationFactor(what))
+        }
+    }
+}
+
+fn manual(image: &Image, topic: &NewTopic) -> Result<Vec<Vec<BrokerId>>, MetadataError> {
+    if topic.partitions.is_some() || topic.replication_factor.is_some() {
+        let what = "an assignment cannot be combined with a partition count or replication factor";
+        return Err(MetadataError::InvalidRequest(what.to_owned()));
+    }
+    let mut sorted = topic.assignment.clone();
+    sorted.sort_by_key(|(partition, _)| *partition);
+    let is_dense = (0_u32..)
+        .zip(&sorted)
+        .all(|(want, (got, _))| *got == PartitionId::new(want));
+    if !is_dense {
+        let what = "partitions must be numbered from 0 without gaps".to_owned();
+        return Err(MetadataError::InvalidAssignment(what));
+    }
+    let assignment: Vec<Vec<BrokerId>> = sorted.into_iter().map(|(_, replicas)| replicas).collect();
+    let width = assignment.first().map_or(0, Vec::len);
+    check_manual(image, &assignment, width)?;
+    Ok(assignment)
+}
+
+fn check_manual(
+    image: &Image,
+    assignment: &[Vec<BrokerId>],
+    width: usize,
+) -> Result<(), MetadataError> {
+    check_assignment(assignment)?;
+    if assignment.iter().any(|replicas| replicas.len() != width) {
+        let what = "every partition must have the same number of replicas".to_owned();
+        return Err(MetadataError::InvalidAssignment(what));
+    }
+    match assignment
+        .iter()
+        .flatten()
+        .find(|id| image.broker(**id).is_none())
+    {
+        Some(unknown) => Err(MetadataError::InvalidAssignment(format!(
+            "broker {unknown} is not registered"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn check_brokers(brokers: &[BrokerId]) -> Result<(), MetadataError> {
+    if brokers.is_empty() {
+        let what = "no broker is registered yet".to_owned();
+        return Err(MetadataError::InvalidReplicationFactor(what));
+    }
+    Ok(())
+}
+
+fn check_room(image: &Image, partitions: usize) -> Result<(), MetadataError> {
+    if image.partition_count() + partitions as u64 > PARTITIONS_MAX {
+        let what = format!("the cluster may have {PARTITIONS_MAX} partitions");
+        return Err(MetadataError::LimitReached(what));
+    }
+    Ok(())
+}
+
+/// Checks the overrides of a new topic; a missing value means the default.
+fn checked_configs(
+    image: &Image,
+    config: &BrokerConfig,
+    wanted: &[(String, Option<String>)],
+) -> Result<Vec<(String, String)>, MetadataError> {
+    let mut checked = ConfigMap::new();
+    let mut seen: Vec<&str> = Vec::with_capacity(wanted.len().min(64));
+    for (key, value) in wanted {
+        let def = topic_key(key).ok_or_else(|| alter::unknown_topic_config(key))?;
+        if seen.contains(&def.name) {
+            return Err(MetadataError::InvalidConfig(format!(
+                "config {key} is given twice"
+            )));
+        }
+        seen.push(def.name);
+        if let Some(value) = value {
+            def.check_value(value)?;
+            checked.insert(key.clone(), value.trim().to_owned());
+        }
+    }
+    alter::check_together(Lookup { image, config }, &checked)?;
+    Ok(checked.into_iter().collect())
+}
+
+/// A topic that is asked for by name to be deleted: an illegal name is simply unknown.
+fn unknown(key: &TopicKey) -> MetadataError {
+    match key {
+        TopicKey::Name(_) => MetadataError::UnknownTopic,
+        TopicKey::Id(_) => MetadataError::UnknownTopicId,
+    }
+}
+
+/// An id that no topic has or had.
+fn fresh_id(image: &Image, prng: &mut Prng) -> TopicId {
+    loop {
+        let id = TopicId::from_bytes(prng.bytes16());
+        if !id.is_none() && image.topic(id).is_none() && !image.is_deleted(id) {
+            return id;
+        }
+    }
+}
+
+fn occurrences<T: Ord>(sorted: &[T], wanted: T) -> usize {
+    let first = sorted.partition_point(|item| *item < wanted);
+    sorted
+        .iter()
+        .skip(first)
+        .take_while(|item| **item == wanted)
+        .count()
+}

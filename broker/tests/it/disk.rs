@@ -1,0 +1,193 @@
+//! Carrying out a store's I/O against a disk in memory, at once or when the test allows it.
+//!
+//! Owns: open files, I/O that is held back.
+//! Never: loses or reorders what it carries out.
+//! Invariants: what is held back has not touched the disk.
+//! Source: architecture.md A3.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use model::prng::Prng;
+use storage::exec::{Disk, MemoryDisk};
+use storage::{FileKey, FileOp, Io, IoError, IoId, IoOutcome};
+
+/// Which I/O waits for [`TestDisk::release`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    Nothing,
+    Writes,
+    Reads,
+}
+
+/// A disk in memory behind the store's alphabet.
+#[derive(Debug)]
+pub(crate) struct TestDisk {
+    pub(crate) files: MemoryDisk,
+    open: BTreeMap<FileKey, String>,
+    pub(crate) hold: Hold,
+    held: VecDeque<Io>,
+    pub(crate) free: u64,
+    /// Every write fails from now on.
+    pub(crate) is_broken: bool,
+}
+
+impl TestDisk {
+    pub(crate) fn new() -> Self {
+        Self {
+            files: MemoryDisk::new(),
+            open: BTreeMap::new(),
+            hold: Hold::Nothing,
+            held: VecDeque::new(),
+            free: 1 << 40,
+            is_broken: false,
+        }
+    }
+
+    /// The process ended: nothing is open, nothing is on its way.
+    pub(crate) fn power_cycle(&mut self) {
+        self.open.clear();
+        self.held.clear();
+        self.hold = Hold::Nothing;
+    }
+
+    /// Takes one I/O; gives its outcome unless it is held back.
+    pub(crate) fn submit(&mut self, io: Io) -> Option<(IoId, IoOutcome)> {
+        let is_held = match (self.hold, &io) {
+            (Hold::Writes, Io::Write { .. }) | (Hold::Reads, Io::Read { .. }) => true,
+            (Hold::Nothing | Hold::Writes | Hold::Reads, _) => false,
+        };
+        if is_held {
+            self.held.push_back(io);
+            return None;
+        }
+        Some(self.execute(io))
+    }
+
+    /// Carries out everything that was held back, and holds nothing from now on.
+    pub(crate) fn release(&mut self) -> Vec<(IoId, IoOutcome)> {
+        self.hold = Hold::Nothing;
+        let held = std::mem::take(&mut self.held);
+        held.into_iter().map(|io| self.execute(io)).collect()
+    }
+
+    /// Power fails: of each write that was held back none, some or all blocks reach the device.
+    pub(crate) fn tear(&mut self, prng: &mut Prng) {
+        for io in std::mem::take(&mut self.held) {
+            let Io::Write {
+                file,
+                position,
+                pieces,
+                len,
+                ..
+            } = io
+            else {
+                continue;
+            };
+            let blocks = u64::from(len) / 4_096;
+            let kept = match prng.next_u64() % 3 {
+                0 => 0,
+                1 => prng.next_u64() % blocks,
+                _ => blocks,
+            };
+            let mut bytes = pieces.concat();
+            bytes.resize(usize::try_from(kept * 4_096).unwrap(), 0);
+            let path = self.open.get(&file).unwrap();
+            self.files.write(path, position, &bytes).unwrap();
+        }
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    fn execute(&mut self, io: Io) -> (IoId, IoOutcome) {
+        match io {
+            Io::Write {
+                id,
+                file,
+                position,
+                pieces,
+                len,
+            } => {
+                let outcome = self.write(file, position, &pieces, len);
+                (id, outcome.unwrap_or_else(IoOutcome::Failed))
+            }
+            Io::Read {
+                id,
+                file,
+                position,
+                len,
+            } => {
+                let path = self.open.get(&file).unwrap();
+                let read = self.files.read(path, position, len as usize);
+                (
+                    id,
+                    read.map_or_else(IoOutcome::Failed, |read| IoOutcome::Bytes(read.into())),
+                )
+            }
+            Io::File { id, op } => (id, self.operate(op).unwrap_or_else(IoOutcome::Failed)),
+        }
+    }
+
+    fn write(
+        &mut self,
+        file: FileKey,
+        position: u64,
+        pieces: &[Bytes],
+        len: u32,
+    ) -> Result<IoOutcome, IoError> {
+        if self.is_broken {
+            return Err(IoError::Device(5));
+        }
+        assert!(
+            position.is_multiple_of(4_096) && len.is_multiple_of(4_096),
+            "writes are aligned"
+        );
+        let mut bytes = pieces.concat();
+        assert!(bytes.len() <= len as usize, "pieces fit the length");
+        bytes.resize(len as usize, 0);
+        let path = self.open.get(&file).unwrap();
+        self.files.write(path, position, &bytes)?;
+        Ok(IoOutcome::Written)
+    }
+
+    fn operate(&mut self, op: FileOp) -> Result<IoOutcome, IoError> {
+        let mut length = 0;
+        match op {
+            FileOp::Create { file, path, len } => {
+                self.files.create(&path, len)?;
+                self.open.insert(file, path);
+                length = len;
+            }
+            FileOp::Open { file, path } => {
+                length = self.files.len(&path)?;
+                self.open.insert(file, path);
+            }
+            FileOp::Extend { file, len } => {
+                let path = self.open.get(&file).unwrap();
+                let mut contents = self.files.contents(path).ok_or(IoError::NotFound)?.to_vec();
+                contents.resize(usize::try_from(len).unwrap(), 0);
+                self.files.put(path, contents);
+                length = len;
+            }
+            FileOp::Replace { path, contents } => self.files.put(&path, contents.to_vec()),
+            FileOp::Load { path, len_max } => {
+                let contents = self.files.contents(&path).ok_or(IoError::NotFound)?;
+                let upto = contents.len().min(usize::try_from(len_max).unwrap());
+                return Ok(IoOutcome::Bytes(Bytes::copy_from_slice(&contents[..upto])));
+            }
+            FileOp::Close { file } => {
+                self.open.remove(&file).unwrap();
+            }
+            FileOp::Remove { path } => self.files.remove(&path)?,
+            FileOp::Space => {
+                return Ok(IoOutcome::Space {
+                    free: self.free,
+                    total: 1 << 41,
+                });
+            }
+        }
+        Ok(IoOutcome::Done { len: length })
+    }
+}

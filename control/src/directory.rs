@@ -1,0 +1,250 @@
+//! The directory of the metadata log on a real disk.
+//!
+//! Owns: carrying out planned writes durably, loading everything at start.
+//! Never: retries a failed write or flush (A10); reads what might not be durable.
+//! Invariants: a write is durable, its directory entry included, when `exec` returns; the directory of a new
+//! node appears as a whole or not at all.
+//! Source: reliability.md 1.12, 2.1, 2.7.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use raft_host::files::{FileKind, TEMPORARY_SUFFIX, classify};
+use raft_host::limits::{LOG_FILE_BYTES, SNAPSHOT_BYTES_MAX};
+use raft_host::{Files, Write};
+
+use crate::settings::ControlError;
+
+/// Name of the directory below the data directory.
+const NAME: &str = "raft";
+
+/// Name under which the directory of a new node is prepared.
+const NAME_NEW: &str = "raft.new";
+
+/// Bytes a file of the directory may have: a snapshot with its checksums.
+const FILE_BYTES_MAX: u64 = SNAPSHOT_BYTES_MAX as u64 + LOG_FILE_BYTES as u64;
+
+/// Files the directory may have; more is not ours.
+const FILES_MAX: usize = 10_000;
+
+/// Zeros that fill a new file are written in pieces of this size, bytes.
+const FILL_BYTES: usize = 256 * 1024;
+
+/// The directory, open for writing.
+#[derive(Debug)]
+pub(crate) struct RaftDirectory {
+    path: PathBuf,
+    /// Files that are written in place.
+    open: BTreeMap<String, File>,
+}
+
+impl RaftDirectory {
+    /// Opens the directory; a new node's is made with the files of `first`.
+    ///
+    /// # Errors
+    /// The file system failed.
+    pub(crate) fn open(data_dir: &Path, first: &[Write]) -> Result<Self, ControlError> {
+        let path = data_dir.join(NAME);
+        let exists = path
+            .try_exists()
+            .map_err(|source| io_error("look for", &path, source))?;
+        if !exists {
+            prepare(data_dir, first).map_err(|source| io_error("make directory", &path, source))?;
+        }
+        Ok(Self {
+            path,
+            open: BTreeMap::new(),
+        })
+    }
+
+    /// Reads everything. Files are flushed first: what a process that died had written without flushing would
+    /// otherwise be believed now and be gone after a power cut.
+    ///
+    /// # Errors
+    /// The file system failed, or a file is not ours.
+    pub(crate) fn load(&self) -> Result<Files, ControlError> {
+        let failed = |source| io_error("read directory", &self.path, source);
+        let mut files = Files::default();
+        let mut count = 0;
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            count += 1;
+            if count > FILES_MAX {
+                return Err(ControlError::UnknownFile(path));
+            }
+            self.load_file(&path, &mut files)?;
+        }
+        sync_directory(&self.path).map_err(failed)?;
+        files.logs.sort_by_key(|(number, _)| *number);
+        files.snapshots.sort_by_key(|(index, _)| *index);
+        Ok(files)
+    }
+
+    fn load_file(&self, path: &Path, files: &mut Files) -> Result<(), ControlError> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let unknown = || ControlError::UnknownFile(path.to_owned());
+        let kind = name.and_then(classify).ok_or_else(unknown)?;
+        let read = || read_flushed(path).map_err(|source| io_error("read", path, source));
+        match kind {
+            FileKind::Temporary => {
+                fs::remove_file(path).map_err(|source| io_error("remove", path, source))?;
+            }
+            FileKind::HardState(slot) => {
+                let found = files.hard_state.get_mut(slot).ok_or_else(unknown)?;
+                *found = Some(read()?);
+            }
+            FileKind::Log(number) => files.logs.push((number, read()?)),
+            FileKind::Snapshot(index) => files.snapshots.push((index, read()?)),
+        }
+        Ok(())
+    }
+
+    /// Carries out writes in order, each durable before the next.
+    ///
+    /// # Errors
+    /// The device failed; what it holds of this write is unknown.
+    pub(crate) fn exec_all(&mut self, writes: &[Write]) -> Result<(), ControlError> {
+        writes.iter().try_for_each(|write| {
+            let (what, name) = describe(write);
+            self.exec(write)
+                .map_err(|source| io_error(what, &self.path.join(name), source))
+        })
+    }
+
+    fn exec(&mut self, write: &Write) -> io::Result<()> {
+        match write {
+            Write::Create { name, head, len } => self.create(name, head, *len),
+            Write::WriteAt {
+                name,
+                position,
+                bytes,
+            } => {
+                let file = self.file(name)?;
+                file.write_all_at(bytes, *position)?;
+                file.sync_data()
+            }
+            Write::Replace { name, bytes } => {
+                self.open.remove(name);
+                replace(&self.path, name, bytes)
+            }
+            Write::Remove { name } => {
+                self.open.remove(name);
+                match fs::remove_file(self.path.join(name)) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    outcome => outcome,
+                }
+            }
+        }
+    }
+
+    fn create(&mut self, name: &str, head: &[u8], len: u64) -> io::Result<()> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(self.path.join(name))?;
+        file.write_all_at(head, 0)?;
+        // Real zeros, not a hole: later writes must not need space or change the file's extents.
+        let zeros = vec![0; FILL_BYTES];
+        let mut position = head.len() as u64;
+        while position < len {
+            let piece = usize::try_from(len - position)
+                .unwrap_or(FILL_BYTES)
+                .min(FILL_BYTES);
+            file.write_all_at(zeros.get(..piece).unwrap_or_default(), position)?;
+            position += piece as u64;
+        }
+        file.sync_all()?;
+        sync_directory(&self.path)?;
+        // Only the newest log file is written to.
+        self.open
+            .retain(|other, _| !matches!(classify(other), Some(FileKind::Log(_))));
+        self.open.insert(name.to_owned(), file);
+        Ok(())
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<&File> {
+        if !self.open.contains_key(name) {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(self.path.join(name))?;
+            self.open.insert(name.to_owned(), file);
+        }
+        self.open
+            .get(name)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+fn prepare(data_dir: &Path, first: &[Write]) -> io::Result<()> {
+    let new = data_dir.join(NAME_NEW);
+    match fs::remove_dir_all(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::create_dir_all(&new)?;
+    let mut directory = RaftDirectory {
+        path: new.clone(),
+        open: BTreeMap::new(),
+    };
+    first.iter().try_for_each(|write| directory.exec(write))?;
+    sync_directory(&new)?;
+    fs::rename(&new, data_dir.join(NAME))?;
+    sync_directory(data_dir)
+}
+
+fn replace(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = directory.join(format!("{name}{TEMPORARY_SUFFIX}"));
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&temporary)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_all()?;
+    fs::rename(&temporary, directory.join(name))?;
+    sync_directory(directory)
+}
+
+fn read_flushed(path: &Path) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    file.sync_all()?;
+    let len = file.metadata()?.len();
+    if len > FILE_BYTES_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("{len} bytes"),
+        ));
+    }
+    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn describe(write: &Write) -> (&'static str, &str) {
+    match write {
+        Write::Create { name, .. } => ("create", name),
+        Write::WriteAt { name, .. } => ("write", name),
+        Write::Replace { name, .. } => ("replace", name),
+        Write::Remove { name } => ("remove", name),
+    }
+}
+
+fn io_error(what: &'static str, path: &Path, source: io::Error) -> ControlError {
+    ControlError::Io {
+        what,
+        path: path.to_owned(),
+        source,
+    }
+}

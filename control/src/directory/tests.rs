@@ -1,0 +1,106 @@
+//! Tests of the directory on a real file system.
+//!
+//! Owns: creating, loading, left-overs of a crash.
+//! Never: simulates power cuts; the pure crate's tests do.
+//! Invariants: none.
+//! Source: reliability.md 2.1.
+
+use std::fs;
+use std::path::Path;
+
+use bytes::Bytes;
+use raft_host::Write;
+use raft_host::files::{HARD_STATE_NAMES, log_name, snapshot_name};
+
+use super::RaftDirectory;
+use crate::ControlError;
+
+fn first() -> Vec<Write> {
+    HARD_STATE_NAMES.map(|name| replace(name, b"state")).into()
+}
+
+fn replace(name: &str, bytes: &'static [u8]) -> Write {
+    Write::Replace {
+        name: name.to_owned(),
+        bytes: Bytes::from_static(bytes),
+    }
+}
+
+fn open(data_dir: &Path) -> RaftDirectory {
+    RaftDirectory::open(data_dir, &first()).unwrap()
+}
+
+#[test]
+fn a_new_directory_appears_with_its_first_files_and_only_once() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("raft.new")).unwrap();
+    fs::write(dir.path().join("raft.new/half"), b"x").unwrap();
+    let files = open(dir.path()).load().unwrap();
+    assert_eq!(files.hard_state[0].as_deref(), Some(&b"state"[..]));
+    assert!(!dir.path().join("raft.new").exists());
+    let other = [replace(HARD_STATE_NAMES[0], b"other")];
+    let files = RaftDirectory::open(dir.path(), &other)
+        .unwrap()
+        .load()
+        .unwrap();
+    assert_eq!(files.hard_state[0].as_deref(), Some(&b"state"[..]));
+}
+
+#[test]
+fn writes_are_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut directory = open(dir.path());
+    let name = log_name(3);
+    let head = Bytes::from_static(b"head");
+    let create = Write::Create {
+        name: name.clone(),
+        head,
+        len: 600_000,
+    };
+    let bytes = Bytes::from_static(b"group");
+    let write = Write::WriteAt {
+        name: name.clone(),
+        position: 4_096,
+        bytes,
+    };
+    let snapshot = replace(&snapshot_name(9), b"snapshot");
+    directory
+        .exec_all(&[create.clone(), write, snapshot])
+        .unwrap();
+    let files = directory.load().unwrap();
+    let (number, log) = &files.logs[0];
+    assert_eq!((*number, log.len()), (3, 600_000));
+    assert_eq!(&log[..4], b"head");
+    assert_eq!(&log[4_096..4_101], b"group");
+    assert_eq!(files.snapshots[0], (9, b"snapshot".to_vec()));
+    assert!(
+        directory.exec_all(&[create]).is_err(),
+        "a log file is never created twice"
+    );
+    let remove = Write::Remove { name };
+    directory.exec_all(&[remove.clone(), remove]).unwrap();
+    assert!(directory.load().unwrap().logs.is_empty());
+}
+
+#[test]
+fn left_overs_of_a_replacement_are_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let left = dir
+        .path()
+        .join("raft")
+        .join(format!("{}.tmp", snapshot_name(4)));
+    fs::write(&left, b"half").unwrap();
+    assert!(directory.load().unwrap().snapshots.is_empty());
+    assert!(!left.exists());
+}
+
+#[test]
+fn a_file_that_is_not_ours_stops_the_start_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let stray = dir.path().join("raft/notes.txt");
+    fs::write(&stray, b"mine").unwrap();
+    assert!(matches!(directory.load(), Err(ControlError::UnknownFile(path)) if path == stray));
+    assert!(stray.exists());
+}

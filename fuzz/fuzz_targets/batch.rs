@@ -1,0 +1,9 @@
+//! Fuzz target: record batches: header, records, deep check, markers, stamping.
+//!
+//! Owns: the entry point for libFuzzer.
+//! Never: more than a call; the body is `rapidmq_fuzz::batch`, which a test replays too.
+//! Invariants: see the body.
+//! Source: reliability.md 4.3.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rapidmq_fuzz::batch::run(data));

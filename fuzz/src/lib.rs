@@ -1,0 +1,17 @@
+//! Bodies of the fuzz targets.
+//!
+//! Owns: one module per target with a `run` that panics when a promise is broken.
+//! Never: links a fuzzer; performs I/O.
+//! Invariants: a run depends on its input only.
+//! Source: reliability.md 4.3.
+#![forbid(unsafe_code)]
+
+pub mod batch;
+pub mod codec;
+pub mod kafka_request;
+pub mod kafka_stream;
+pub mod metadata_codec;
+pub mod raft_files;
+pub mod raft_message;
+mod replies;
+pub mod storage_format;

@@ -1,0 +1,227 @@
+//! Produce, versions 3 to 13, by hand.
+//!
+//! Owns: the split of a request frame into owned batches; the response.
+//! Never: copies or looks into records.
+//! Invariants: batches come out in the order of the request, each the sole owner of its bytes, so that a log
+//! may stamp them in place.
+//! Source: kafka.md 2.3, 4.3; KIP-482 (9), KIP-516 (13).
+
+use std::ops::Range;
+
+use api::metadata::TopicKey;
+use bytes::{Buf, Bytes, BytesMut};
+use model::ids::TopicId;
+
+use super::read::Reader;
+use super::write::Writer;
+use super::{ResponseError, ResponseHeader, WireError, finish_frame};
+use crate::limits::REQUEST_PARTITIONS_MAX;
+
+/// First version that names topics by id.
+const FIRST_WITH_IDS: i16 = 13;
+/// First flexible version.
+const FIRST_FLEXIBLE: i16 = 9;
+
+/// One topic of a request or response, with how many of the partitions that follow are its.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TopicSpan {
+    /// By name below version 13, by id from there on.
+    pub(crate) key: TopicKey,
+    /// How many partitions.
+    pub(crate) partitions: usize,
+}
+
+/// One partition's data.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PartitionData {
+    /// Index as sent.
+    pub(crate) index: i32,
+    /// Its records field; `None` if it was null.
+    pub(crate) records: Option<BytesMut>,
+}
+
+/// A request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ProduceRequest {
+    /// Set by transactional producers.
+    pub(crate) transactional_id: Option<String>,
+    /// As sent: -1, 0, 1, or an error.
+    pub(crate) acks: i16,
+    /// Milliseconds.
+    pub(crate) timeout_ms: i32,
+    /// Topics in order.
+    pub(crate) topics: Vec<TopicSpan>,
+    /// Their partitions in order.
+    pub(crate) partitions: Vec<PartitionData>,
+}
+
+struct Layout {
+    transactional_id: Option<String>,
+    acks: i16,
+    timeout_ms: i32,
+    topics: Vec<TopicSpan>,
+    partitions: Vec<(i32, Option<Range<usize>>)>,
+}
+
+/// Takes a request frame apart. `body` is where the body begins in it.
+///
+/// # Errors
+/// The body is malformed or has too many partitions.
+pub(crate) fn parse(
+    frame: BytesMut,
+    body: usize,
+    version: i16,
+) -> Result<ProduceRequest, WireError> {
+    let layout = walk(&frame, body, version)?;
+    let partitions = split(frame, layout.partitions);
+    Ok(ProduceRequest {
+        transactional_id: layout.transactional_id,
+        acks: layout.acks,
+        timeout_ms: layout.timeout_ms,
+        topics: layout.topics,
+        partitions,
+    })
+}
+
+fn reader(frame: &[u8], body: usize, version: i16) -> Reader<'_> {
+    let reader = Reader::new(frame, body);
+    if version >= FIRST_FLEXIBLE {
+        reader.flexible()
+    } else {
+        reader
+    }
+}
+
+fn walk(frame: &[u8], body: usize, version: i16) -> Result<Layout, WireError> {
+    let mut reader = reader(frame, body, version);
+    let mut layout = Layout {
+        transactional_id: reader.nullable_string()?.map(str::to_owned),
+        acks: reader.i16()?,
+        timeout_ms: reader.i32()?,
+        topics: Vec::new(),
+        partitions: Vec::new(),
+    };
+    for _ in 0..reader.array()? {
+        let key = topic_key(&mut reader, version)?;
+        let partitions = reader.array()?;
+        if partitions > REQUEST_PARTITIONS_MAX.saturating_sub(layout.partitions.len()) {
+            return Err(WireError::TooMany {
+                limit: REQUEST_PARTITIONS_MAX,
+            });
+        }
+        for _ in 0..partitions {
+            let index = reader.i32()?;
+            layout.partitions.push((index, reader.nullable_bytes()?));
+            reader.end_struct()?;
+        }
+        reader.end_struct()?;
+        if layout.topics.len() >= REQUEST_PARTITIONS_MAX {
+            return Err(WireError::TooMany {
+                limit: REQUEST_PARTITIONS_MAX,
+            });
+        }
+        layout.topics.push(TopicSpan { key, partitions });
+    }
+    reader.end_struct()?;
+    Ok(layout)
+}
+
+fn topic_key(reader: &mut Reader<'_>, version: i16) -> Result<TopicKey, WireError> {
+    if version >= FIRST_WITH_IDS {
+        return Ok(TopicKey::Id(TopicId::from_bytes(reader.uuid()?)));
+    }
+    Ok(TopicKey::Name(reader.string()?.to_owned()))
+}
+
+// The ranges rise, so that the frame can be cut from the front; nothing is copied.
+fn split(mut frame: BytesMut, layout: Vec<(i32, Option<Range<usize>>)>) -> Vec<PartitionData> {
+    let mut cut = 0;
+    let mut partitions = Vec::with_capacity(layout.len());
+    for (index, range) in layout {
+        let records = range.map(|range| {
+            assert!(range.start >= cut, "records come one after another");
+            frame.advance(range.start - cut);
+            cut = range.end;
+            frame.split_to(range.len())
+        });
+        partitions.push(PartitionData { index, records });
+    }
+    partitions
+}
+
+/// One partition's answer. Numbers are as on the wire: -1 means unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PartitionAnswer {
+    /// Index as sent.
+    pub(crate) index: i32,
+    /// Error code.
+    pub(crate) code: i16,
+    /// Offset of the first record.
+    pub(crate) base_offset: i64,
+    /// Broker's time, ms.
+    pub(crate) log_append_time: i64,
+    /// First readable offset.
+    pub(crate) log_start: i64,
+    /// For the user; from version 8 on.
+    pub(crate) message: Option<String>,
+}
+
+/// Writes a whole response frame.
+///
+/// # Errors
+/// It is too long for a frame.
+pub(crate) fn write(
+    header: ResponseHeader,
+    version: i16,
+    topics: &[TopicSpan],
+    answers: &[PartitionAnswer],
+) -> Result<Bytes, ResponseError> {
+    let mut out = BytesMut::with_capacity(64 + topics.len() * 64 + answers.len() * 40);
+    header.start_frame(&mut out);
+    let writer = Writer::new(&mut out);
+    let mut writer = if version >= FIRST_FLEXIBLE {
+        writer.flexible()
+    } else {
+        writer
+    };
+    let mut rest = answers;
+    writer.length(topics.len());
+    for topic in topics {
+        write_topic_key(&mut writer, &topic.key);
+        let (mine, others) = rest.split_at(topic.partitions.min(rest.len()));
+        rest = others;
+        writer.length(mine.len());
+        for answer in mine {
+            write_answer(&mut writer, version, answer);
+        }
+        writer.end_struct();
+    }
+    assert!(rest.is_empty(), "every answer belongs to a topic");
+    writer.i32(0); // throttle time
+    writer.end_struct();
+    finish_frame(&mut out, 0)?;
+    Ok(out.freeze())
+}
+
+/// Writes a topic as the version names it; the parser chose the kind of key.
+pub(super) fn write_topic_key(writer: &mut Writer<'_>, key: &TopicKey) {
+    match key {
+        TopicKey::Name(name) => writer.string(name),
+        TopicKey::Id(id) => writer.raw(id.as_bytes()),
+    }
+}
+
+fn write_answer(writer: &mut Writer<'_>, version: i16, answer: &PartitionAnswer) {
+    writer.i32(answer.index);
+    writer.i16(answer.code);
+    writer.i64(answer.base_offset);
+    writer.i64(answer.log_append_time);
+    if version >= 5 {
+        writer.i64(answer.log_start);
+    }
+    if version >= 8 {
+        writer.length(0); // record errors
+        writer.nullable_string(answer.message.as_deref());
+    }
+    writer.end_struct();
+}

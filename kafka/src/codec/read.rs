@@ -1,0 +1,201 @@
+//! Reads primitives from a borrowed frame.
+//!
+//! Owns: [`Reader`], a cursor with both length regimes (16/32-bit and compact).
+//! Never: allocates, copies, indexes without a check.
+//! Invariants: the position never passes the end.
+//! Source: kafka.md 2.1, KIP-482.
+
+use std::ops::Range;
+
+use super::WireError;
+
+/// A cursor over a frame. Ranges it returns are positions in that frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    is_flexible: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `bytes` from position `at` on, in the old regime.
+    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
+        assert!(at <= bytes.len(), "a reader starts inside its bytes");
+        Self {
+            bytes,
+            at,
+            is_flexible: false,
+        }
+    }
+
+    /// The same in the compact regime.
+    pub(crate) fn flexible(mut self) -> Self {
+        self.is_flexible = true;
+        self
+    }
+
+    /// Where the next byte is read.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        let found = self
+            .bytes
+            .get(self.at..)
+            .and_then(|rest| rest.first_chunk::<N>());
+        let found = *found.ok_or(WireError::Truncated { at: self.at })?;
+        self.at += N;
+        Ok(found)
+    }
+
+    /// Skips `count` bytes and returns where they are.
+    pub(crate) fn range(&mut self, count: usize) -> Result<Range<usize>, WireError> {
+        let truncated = WireError::Truncated { at: self.at };
+        let end = self.at.checked_add(count).ok_or(truncated)?;
+        if end > self.bytes.len() {
+            return Err(truncated);
+        }
+        let range = self.at..end;
+        self.at = end;
+        Ok(range)
+    }
+
+    /// A signed byte.
+    pub(crate) fn i8(&mut self) -> Result<i8, WireError> {
+        self.take().map(i8::from_be_bytes)
+    }
+
+    /// A 16-bit number.
+    pub(crate) fn i16(&mut self) -> Result<i16, WireError> {
+        self.take().map(i16::from_be_bytes)
+    }
+
+    /// A 32-bit number.
+    pub(crate) fn i32(&mut self) -> Result<i32, WireError> {
+        self.take().map(i32::from_be_bytes)
+    }
+
+    /// A 64-bit number.
+    pub(crate) fn i64(&mut self) -> Result<i64, WireError> {
+        self.take().map(i64::from_be_bytes)
+    }
+
+    /// Sixteen raw bytes.
+    pub(crate) fn uuid(&mut self) -> Result<[u8; 16], WireError> {
+        self.take()
+    }
+
+    /// An unsigned number of one to five bytes.
+    pub(crate) fn varint(&mut self) -> Result<u32, WireError> {
+        let at = self.at;
+        let mut value: u32 = 0;
+        for shift in [0_u32, 7, 14, 21, 28] {
+            let [byte] = self.take::<1>()?;
+            let bits = u32::from(byte & 0x7f);
+            if shift == 28 && bits > 0x0f {
+                return Err(WireError::BadVarint { at });
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(WireError::BadVarint { at })
+    }
+
+    // Both regimes of 32-bit lengths; `None` is null.
+    fn length(&mut self) -> Result<Option<usize>, WireError> {
+        let at = self.at;
+        if self.is_flexible {
+            let value = self.varint()?;
+            let Some(length) = value.checked_sub(1) else {
+                return Ok(None);
+            };
+            return usize::try_from(length)
+                .map(Some)
+                .map_err(|_| WireError::BadLength { at });
+        }
+        match self.i32()? {
+            -1 => Ok(None),
+            length => usize::try_from(length)
+                .map(Some)
+                .map_err(|_| WireError::BadLength { at }),
+        }
+    }
+
+    /// Number of elements of an array; a null array counts as empty.
+    ///
+    /// Elements have at least one byte each, so the count is refused if the frame cannot hold them.
+    pub(crate) fn array(&mut self) -> Result<usize, WireError> {
+        let at = self.at;
+        let count = self.length()?.unwrap_or(0);
+        if count > self.bytes.len() - self.at {
+            return Err(WireError::BadLength { at });
+        }
+        Ok(count)
+    }
+
+    /// Where a byte string is; `None` if it is null.
+    pub(crate) fn nullable_bytes(&mut self) -> Result<Option<Range<usize>>, WireError> {
+        match self.length()? {
+            Some(length) => self.range(length).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Text with a 16-bit length, whatever the regime; `None` if it is null.
+    pub(crate) fn nullable_short_string(&mut self) -> Result<Option<Range<usize>>, WireError> {
+        let at = self.at;
+        let length = match self.i16()? {
+            -1 => return Ok(None),
+            length => usize::try_from(length).map_err(|_| WireError::BadLength { at })?,
+        };
+        let range = self.range(length)?;
+        self.text(range.clone())?;
+        Ok(Some(range))
+    }
+
+    /// Text in the present regime; `None` if it is null.
+    pub(crate) fn nullable_string(&mut self) -> Result<Option<&'a str>, WireError> {
+        let range = if self.is_flexible {
+            self.nullable_bytes()?
+        } else {
+            self.nullable_short_string()?
+        };
+        range.map(|range| self.text(range)).transpose()
+    }
+
+    /// Text that may not be null.
+    pub(crate) fn string(&mut self) -> Result<&'a str, WireError> {
+        let at = self.at;
+        self.nullable_string()?.ok_or(WireError::BadLength { at })
+    }
+
+    fn text(&self, range: Range<usize>) -> Result<&'a str, WireError> {
+        let at = range.start;
+        let bytes = self.bytes.get(range).ok_or(WireError::Truncated { at })?;
+        std::str::from_utf8(bytes).map_err(|_| WireError::BadText { at })
+    }
+
+    /// Skips a section of tagged fields, whatever it has.
+    pub(crate) fn skip_tags(&mut self) -> Result<(), WireError> {
+        let count = self.varint()?;
+        for _ in 0..count {
+            self.varint()?;
+            let at = self.at;
+            let size = usize::try_from(self.varint()?).map_err(|_| WireError::BadLength { at })?;
+            self.range(size)?;
+        }
+        Ok(())
+    }
+
+    /// Skips the tagged fields that end a struct in the compact regime; nothing in the old one.
+    pub(crate) fn end_struct(&mut self) -> Result<(), WireError> {
+        if self.is_flexible {
+            self.skip_tags()
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Writes primitives in both length regimes.
+//!
+//! Owns: [`Writer`].
+//! Never: writes records; those stay where they are.
+//! Invariants: texts and arrays fit their length field; callers bound them far below.
+//! Source: kafka.md 2.1, KIP-482.
+
+use bytes::{BufMut, BytesMut};
+
+/// Appends to a buffer.
+#[derive(Debug)]
+pub(crate) struct Writer<'a> {
+    out: &'a mut BytesMut,
+    is_flexible: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// Writes in the old regime.
+    pub(crate) fn new(out: &'a mut BytesMut) -> Self {
+        Self {
+            out,
+            is_flexible: false,
+        }
+    }
+
+    /// The same in the compact regime.
+    pub(crate) fn flexible(mut self) -> Self {
+        self.is_flexible = true;
+        self
+    }
+
+    /// Bytes in the buffer so far.
+    pub(crate) fn position(&self) -> usize {
+        self.out.len()
+    }
+
+    /// A 16-bit number.
+    pub(crate) fn i16(&mut self, value: i16) {
+        self.out.put_i16(value);
+    }
+
+    /// A 32-bit number.
+    pub(crate) fn i32(&mut self, value: i32) {
+        self.out.put_i32(value);
+    }
+
+    /// A 64-bit number.
+    pub(crate) fn i64(&mut self, value: i64) {
+        self.out.put_i64(value);
+    }
+
+    /// Raw bytes without a length.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.out.put_slice(bytes);
+    }
+
+    /// An unsigned number of one to five bytes.
+    pub(crate) fn varint(&mut self, mut value: u32) {
+        while value >= 0x80 {
+            let [.., low] = value.to_be_bytes();
+            self.out.put_u8(low | 0x80);
+            value >>= 7;
+        }
+        let [.., low] = value.to_be_bytes();
+        self.out.put_u8(low);
+    }
+
+    /// The length of an array or byte string.
+    pub(crate) fn length(&mut self, length: usize) {
+        let fits = i32::try_from(length);
+        assert!(fits.is_ok(), "a length fits 31 bits");
+        let length = fits.unwrap_or(0);
+        if self.is_flexible {
+            self.varint(length.unsigned_abs() + 1);
+        } else {
+            self.out.put_i32(length);
+        }
+    }
+
+    /// A null array.
+    pub(crate) fn null_array(&mut self) {
+        if self.is_flexible {
+            self.varint(0)
+        } else {
+            self.out.put_i32(-1)
+        }
+    }
+
+    /// Text. What does not fit the old regime's 15-bit length is cut; only messages can be that long.
+    pub(crate) fn string(&mut self, text: &str) {
+        if self.is_flexible {
+            self.length(text.len());
+            self.out.put_slice(text.as_bytes());
+            return;
+        }
+        let text = cut(text, i16::MAX.unsigned_abs().into());
+        self.out.put_i16(i16::try_from(text.len()).unwrap_or(0));
+        self.out.put_slice(text.as_bytes());
+    }
+
+    /// Text or null.
+    pub(crate) fn nullable_string(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => self.string(text),
+            None if self.is_flexible => self.varint(0),
+            None => self.out.put_i16(-1),
+        }
+    }
+
+    /// No tagged fields, where the regime has them.
+    pub(crate) fn end_struct(&mut self) {
+        if self.is_flexible {
+            self.out.put_u8(0);
+        }
+    }
+}
+
+fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or("")
+}

@@ -1,0 +1,11 @@
+//! Conversations per API, at every version.
+//!
+//! Owns: one file per family of APIs.
+//! Never: part of the product.
+//! Invariants: every served version of every API is spoken at least once.
+//! Source: kafka.md section 4.
+
+mod cluster;
+mod groups;
+mod offsets;
+mod topics;

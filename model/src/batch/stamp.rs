@@ -1,0 +1,70 @@
+//! The few header fields that the broker writes into a batch of a client, in place.
+//!
+//! Owns: base offset, leader epoch, and the change to log-append time.
+//! Never: touches records; grows or shrinks the batch.
+//! Invariants: a batch whose CRC matched before still matches after, one that did not still does not.
+//! Source: kafka.md 3.1, 3.5.
+
+use super::view::{
+    ATTRIBUTE_LOG_APPEND_TIME, CRC_AT, CRC_FROM, HEADER_BYTES, LENGTH_UPTO, MAGIC_AT,
+    MAX_TIMESTAMP_AT,
+};
+use crate::offset::{LeaderEpoch, Offset};
+
+/// Writes the assigned base offset (bytes 0 to 8) and leader epoch (12 to 16); neither is under the CRC.
+///
+/// # Panics
+/// If `batch` is shorter than a header: it was not parsed before.
+pub fn stamp_offset_epoch(batch: &mut [u8], base: Offset, epoch: LeaderEpoch) {
+    assert!(
+        batch.len() >= HEADER_BYTES,
+        "only a parsed batch is stamped"
+    );
+    if let Some(field) = batch.first_chunk_mut::<8>() {
+        *field = base.to_wire().to_be_bytes();
+    }
+    if let Some(field) = batch.get_mut(LENGTH_UPTO..MAGIC_AT) {
+        field.copy_from_slice(&epoch.to_wire().to_be_bytes());
+    }
+}
+
+/// Sets attribute bit 3 and the largest timestamp, in milliseconds since the Unix epoch, and corrects the CRC.
+///
+/// The cost does not depend on the batch's size: the CRC is linear, so the difference that the header's
+/// change makes is moved behind the records and added to the stored value.
+///
+/// # Panics
+/// If `batch` is shorter than a header: it was not parsed before.
+pub fn stamp_log_append_time(batch: &mut [u8], timestamp_ms: i64) {
+    assert!(
+        batch.len() >= HEADER_BYTES,
+        "only a parsed batch is stamped"
+    );
+    let (header, records) = batch.split_at_mut(HEADER_BYTES);
+    let covered = header.split_at_mut(CRC_FROM);
+    let before = crc32c::crc32c(covered.1);
+    if let Some(attributes) = covered.1.first_chunk_mut::<2>() {
+        let flags = i16::from_be_bytes(*attributes) | ATTRIBUTE_LOG_APPEND_TIME;
+        *attributes = flags.to_be_bytes();
+    }
+    let at = MAX_TIMESTAMP_AT - CRC_FROM;
+    if let Some(field) = covered.1.get_mut(at..at + 8) {
+        field.copy_from_slice(&timestamp_ms.to_be_bytes());
+    }
+    let after = crc32c::crc32c(covered.1);
+    if let Some(field) = covered
+        .0
+        .get_mut(CRC_AT..)
+        .and_then(<[u8]>::first_chunk_mut::<4>)
+    {
+        let stored = u32::from_be_bytes(*field);
+        let corrected = match records.len() {
+            0 => before ^ after ^ stored,
+            behind => crc32c::crc32c_combine(before ^ after, stored, behind),
+        };
+        *field = corrected.to_be_bytes();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! Seeds that every commit runs: crashes at random moments, power lost, nothing acknowledged lost.
+
+use std::time::Duration;
+
+use sim::Scenario;
+
+/// Seeds of one ordinary test run; `RAPIDMQ_SIM_SEEDS` in the soak script raises it.
+const SEEDS: u64 = 40;
+
+#[test]
+fn nothing_acknowledged_is_lost_over_crashes_of_the_whole_broker() {
+    let mut acknowledged = 0;
+    for seed in 0..SEEDS {
+        let outcome = Scenario::new(0x5eed_0000 + seed).run();
+        acknowledged += outcome.unwrap_or_else(|failure| panic!("{failure}")).acknowledged;
+    }
+    assert!(acknowledged > 10 * SEEDS, "the runs do real work: {acknowledged} records");
+}
+
+#[test]
+fn one_core_and_three_cores_hold_as_well() {
+    for cores in [1, 3] {
+        let scenario = Scenario { cores, ..Scenario::new(77 + u64::from(cores)) };
+        scenario.run().unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
+#[test]
+fn a_long_quiet_run_rolls_journals_and_reads_back_everything() {
+    let scenario = Scenario { crashes: 1, between: Duration::from_secs(2), ..Scenario::new(99) };
+    let outcome = scenario.run().unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(outcome.acknowledged > 1_000, "{outcome:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 0..4 {
+        let first = Scenario::new(seed).run();
+        assert_eq!(first, Scenario::new(seed).run(), "seed {seed}");
+    }
+}

@@ -1,0 +1,164 @@
+//! A data directory in memory, for tests, simulation and tools that look at copies.
+//!
+//! Owns: [`MemoryDisk`], files as byte vectors, and ways to damage them.
+//! Never: touches a real device.
+//! Invariants: behaves as a device that loses nothing: every change is durable at once; a path names
+//! either a file or a directory, never both.
+//! Source: architecture.md A3, reliability.md 3.2.
+
+use std::collections::BTreeMap;
+
+use super::{DirEntry, Disk};
+use crate::io::IoError;
+
+/// errno of a call that makes no sense for the present files (`EINVAL`).
+const EINVAL: i32 = 22;
+/// errno of creating what exists (`EEXIST`).
+const EEXIST: i32 = 17;
+
+/// A data directory as a map from path to contents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryDisk {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl MemoryDisk {
+    /// An empty directory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every file with its length, sorted by path.
+    #[must_use]
+    pub fn files(&self) -> Vec<(String, u64)> {
+        self.files
+            .iter()
+            .map(|(path, bytes)| (path.clone(), bytes.len() as u64))
+            .collect()
+    }
+
+    /// Contents of a file, if it exists.
+    #[must_use]
+    pub fn contents(&self, path: &str) -> Option<&[u8]> {
+        self.files.get(path).map(Vec::as_slice)
+    }
+
+    /// Creates or replaces a file whole.
+    pub fn put(&mut self, path: &str, contents: Vec<u8>) {
+        self.files.insert(path.to_owned(), contents);
+    }
+
+    /// Flips one bit of the byte at `position`; true if there is such a byte.
+    pub fn flip(&mut self, path: &str, position: u64) -> bool {
+        let at = usize::try_from(position).ok();
+        let byte = at.and_then(|at| self.files.get_mut(path)?.get_mut(at));
+        let Some(byte) = byte else { return false };
+        *byte ^= 0x10;
+        true
+    }
+
+    /// Zeroes `len` bytes at `position`; true if the file has them all.
+    pub fn zero(&mut self, path: &str, position: u64, len: u64) -> bool {
+        let Some(part) = self.part_mut(path, position, len) else {
+            return false;
+        };
+        part.fill(0);
+        true
+    }
+
+    /// Cuts the file to `len` bytes; true if it was longer.
+    pub fn truncate(&mut self, path: &str, len: u64) -> bool {
+        let Some(bytes) = self.files.get_mut(path) else {
+            return false;
+        };
+        let is_longer = bytes.len() as u64 > len;
+        if is_longer {
+            bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        }
+        is_longer
+    }
+
+    fn part_mut(&mut self, path: &str, position: u64, len: u64) -> Option<&mut [u8]> {
+        let from = usize::try_from(position).ok()?;
+        let upto = usize::try_from(position.checked_add(len)?).ok()?;
+        self.files.get_mut(path)?.get_mut(from..upto)
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn list(&self, dir: &str) -> Result<Vec<DirEntry>, IoError> {
+        let prefix = match dir {
+            "" | "." => String::new(),
+            dir => format!("{}/", dir.trim_end_matches('/')),
+        };
+        let mut entries: BTreeMap<&str, DirEntry> = BTreeMap::new();
+        for (path, bytes) in self.files.range(prefix.clone()..) {
+            let Some(rest) = path.strip_prefix(prefix.as_str()) else {
+                break;
+            };
+            let (name, is_dir) = match rest.split_once('/') {
+                Some((name, _)) => (name, true),
+                None => (rest, false),
+            };
+            let len = if is_dir { 0 } else { bytes.len() as u64 };
+            entries.insert(
+                name,
+                DirEntry {
+                    name: name.to_owned(),
+                    len,
+                    is_dir,
+                },
+            );
+        }
+        Ok(entries.into_values().collect())
+    }
+
+    fn read(&self, path: &str, position: u64, len: usize) -> Result<Vec<u8>, IoError> {
+        let bytes = self.files.get(path).ok_or(IoError::NotFound)?;
+        let from = usize::try_from(position)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
+        let upto = from.saturating_add(len).min(bytes.len());
+        Ok(bytes.get(from..upto).unwrap_or_default().to_vec())
+    }
+
+    fn len(&self, path: &str) -> Result<u64, IoError> {
+        self.files
+            .get(path)
+            .map(|bytes| bytes.len() as u64)
+            .ok_or(IoError::NotFound)
+    }
+
+    fn create(&mut self, path: &str, len: u64) -> Result<(), IoError> {
+        if self.files.contains_key(path) {
+            return Err(IoError::Device(EEXIST));
+        }
+        let len = usize::try_from(len).map_err(|_| IoError::NoSpace)?;
+        self.files.insert(path.to_owned(), vec![0; len]);
+        Ok(())
+    }
+
+    fn write(&mut self, path: &str, position: u64, bytes: &[u8]) -> Result<(), IoError> {
+        if !self.files.contains_key(path) {
+            return Err(IoError::NotFound);
+        }
+        let part = self.part_mut(path, position, bytes.len() as u64);
+        part.ok_or(IoError::Device(EINVAL))?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), IoError> {
+        let bytes = self.files.remove(from).ok_or(IoError::NotFound)?;
+        self.files.insert(to.to_owned(), bytes);
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), IoError> {
+        self.files.remove(path);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+use super::MemoryDisk;
+use crate::exec::Disk;
+use crate::io::IoError;
+
+fn disk() -> MemoryDisk {
+    let mut disk = MemoryDisk::new();
+    disk.create("a/b/one", 8).unwrap();
+    disk.create("a/two", 4).unwrap();
+    disk.create("ab", 1).unwrap();
+    disk
+}
+
+#[test]
+fn a_directory_lists_its_own_entries_only() {
+    let disk = disk();
+    let names = |dir: &str| -> Vec<(String, bool, u64)> {
+        let entries = disk.list(dir).unwrap();
+        entries
+            .into_iter()
+            .map(|entry| (entry.name, entry.is_dir, entry.len))
+            .collect()
+    };
+    assert_eq!(
+        names("a"),
+        [("b".to_owned(), true, 0), ("two".to_owned(), false, 4)]
+    );
+    assert_eq!(
+        names(""),
+        [("a".to_owned(), true, 0), ("ab".to_owned(), false, 1)]
+    );
+    assert_eq!(names("missing"), []);
+}
+
+#[test]
+fn a_read_is_short_only_at_the_end_of_the_file() {
+    let mut disk = disk();
+    disk.write("a/two", 1, b"xyz").unwrap();
+    assert_eq!(disk.read("a/two", 0, 3).unwrap(), b"\0xy");
+    assert_eq!(disk.read("a/two", 2, 100).unwrap(), b"yz");
+    assert_eq!(disk.read("a/two", 9, 1).unwrap(), b"");
+    assert_eq!(disk.read("nothing", 0, 1), Err(IoError::NotFound));
+}
+
+#[test]
+fn a_write_stays_inside_the_length_of_its_file() {
+    let mut disk = disk();
+    assert_eq!(disk.write("a/two", 2, b"xyz"), Err(IoError::Device(22)));
+    assert_eq!(disk.write("nothing", 0, b""), Err(IoError::NotFound));
+    assert_eq!(disk.contents("a/two"), Some(&[0; 4][..]));
+}
+
+#[test]
+fn creating_an_existing_file_fails_and_removing_a_missing_one_does_not() {
+    let mut disk = disk();
+    assert!(disk.create("ab", 1).is_err());
+    disk.remove("ab").unwrap();
+    disk.remove("ab").unwrap();
+    disk.create("ab", 1).unwrap();
+}
+
+#[test]
+fn damage_changes_exactly_what_it_names() {
+    let mut disk = disk();
+    disk.put("f", vec![0xff; 4]);
+    assert!(disk.flip("f", 1));
+    assert!(disk.zero("f", 2, 1));
+    assert_eq!(disk.contents("f"), Some(&[0xff, 0xef, 0, 0xff][..]));
+    assert!(disk.truncate("f", 3));
+    assert_eq!(disk.len("f").unwrap(), 3);
+    assert!(!disk.flip("f", 3) && !disk.zero("f", 2, 2) && !disk.truncate("f", 3));
+}
+
+#[test]
+fn a_rename_replaces_its_target() {
+    let mut disk = disk();
+    disk.put("f", vec![1]);
+    disk.rename("f", "ab").unwrap();
+    assert_eq!(disk.contents("ab"), Some(&[1][..]));
+    assert_eq!(disk.len("f"), Err(IoError::NotFound));
+}

@@ -1,0 +1,254 @@
+//! Recovery of one core at start.
+//!
+//! Owns: the order of the steps of reliability.md 2.5, for one core.
+//! Never: removes or changes a file that the manifest names before the manifest was told.
+//! Invariants: the clean stop is invalidated durably before anything else is read (I8); verdicts become
+//! manifest records in one pass, so a crash in the middle leads to the same verdicts again.
+//! Source: reliability.md 2.4 to 2.6.
+
+use std::collections::BTreeMap;
+
+use model::ids::ShardId;
+use model::prng::Prng;
+
+use super::Disk;
+use super::failure::{InFile, RecoverError};
+use super::finding::{Finding, Findings, Severity};
+use super::journal_replay;
+use super::journal_scan::JournalScan;
+use super::journal_strays::{Strays, find_strays};
+use super::log_finish;
+use super::log_scan::{Leftover, LogScan, ScanWith};
+use super::manifest_open::{OpenManifest, choose};
+use super::manifest_state::ManifestState;
+use super::recovered::{Recovered, RecoveredJournal, RecoveredLog, RecoveryReport};
+use super::replay::LogReplay;
+use super::segment_batches::BatchDepth;
+use crate::format::layout::{QUARANTINE, index_path, journal_path, snapshot_path};
+use crate::format::manifest::Record;
+use crate::store::LogId;
+
+/// Brings one core's files into a state from which a store can go on: every segment is sealed, every
+/// verdict is in the manifest. A core without files gets its first manifest.
+///
+/// `now_ms` is the wall clock in milliseconds.
+///
+/// # Errors
+/// The device failed, a newer build wrote a file, or the manifest is damaged.
+pub fn recover<D: Disk>(
+    disk: &mut D,
+    shard: ShardId,
+    now_ms: i64,
+) -> Result<Recovered, RecoverError> {
+    let chosen = choose(disk, shard)?;
+    let mut manifest = OpenManifest::open(disk, (shard, now_ms), chosen)?;
+    let is_clean = manifest.state.is_clean;
+    manifest.append(disk, &[Record::Started])?;
+    let mut findings = Findings::default();
+    let strays = find_strays(disk, shard, &manifest.state, &mut findings)?;
+    if !strays.adopted.is_empty() {
+        manifest.append(disk, &strays.adopted)?;
+    }
+    let may_skip = is_clean && is_all_sealed(&manifest.state) && strays.adopted.is_empty();
+    let journals = match may_skip {
+        true => JournalScan::default(),
+        false => JournalScan::run(disk, shard, &manifest.state, &mut findings)?,
+    };
+    let mut scans = scan_logs(disk, &manifest.state, &journals, now_ms, &mut findings)?;
+    let replays = replay_journals(disk, &journals, &mut scans, &mut findings)?;
+    let mut prng = Prng::new(seed_of(&manifest));
+    let mut logs = Vec::with_capacity(scans.len());
+    for (id, replay) in replays {
+        let Some(scan) = scans.get_mut(&id) else {
+            continue;
+        };
+        logs.push(log_finish::finish(disk, scan, replay, (&mut prng, now_ms))?);
+    }
+    let records: Vec<Record> = scans
+        .values_mut()
+        .flat_map(|scan| std::mem::take(&mut scan.records))
+        .collect();
+    if !records.is_empty() {
+        manifest.append(disk, &records)?;
+    }
+    put_away(disk, &scans, &strays)?;
+    remove_derived(disk, &scans, &logs)?;
+    let report = report(&scans, &journals, &logs, findings);
+    Ok(Recovered {
+        shard,
+        next_log: LogId(manifest.state.next_log),
+        journals: journals_of(shard, &manifest.state),
+        manifest: manifest.file,
+        logs,
+        is_clean: may_skip,
+        report,
+    })
+}
+
+fn is_all_sealed(state: &ManifestState) -> bool {
+    state
+        .logs
+        .values()
+        .all(|log| log.segments.iter().all(|segment| segment.seal.is_some()))
+}
+
+/// For names of rescued segments: the manifest's newest hash is never the same twice.
+fn seed_of(manifest: &OpenManifest) -> u64 {
+    let uid = manifest
+        .file
+        .uid
+        .iter()
+        .fold(0_u64, |sum, byte| sum.rotate_left(7) ^ u64::from(*byte));
+    uid ^ manifest.file.last_hash
+}
+
+fn scan_logs<D: Disk>(
+    disk: &D,
+    state: &ManifestState,
+    journals: &JournalScan,
+    now_ms: i64,
+    findings: &mut Findings,
+) -> Result<BTreeMap<LogId, LogScan>, RecoverError> {
+    let mut scans = BTreeMap::new();
+    let with = ScanWith {
+        journals,
+        now_ms,
+        depth: BatchDepth::Header,
+    };
+    for (id, log) in &state.logs {
+        scans.insert(*id, LogScan::run(disk, (*id, log), with, findings)?);
+    }
+    Ok(scans)
+}
+
+pub(super) fn replay_journals<D: Disk>(
+    disk: &D,
+    journals: &JournalScan,
+    scans: &mut BTreeMap<LogId, LogScan>,
+    findings: &mut Findings,
+) -> Result<BTreeMap<LogId, LogReplay>, RecoverError> {
+    let mut replays = BTreeMap::new();
+    for (id, scan) in scans {
+        let chains = std::mem::take(&mut scan.chains);
+        let end = (scan.end, scan.chain);
+        let replay = LogReplay::new(scan.state.tp, end, scan.state.holes.clone(), chains);
+        replays.insert(*id, replay);
+    }
+    journal_replay::replay(disk, journals, &mut replays, findings)?;
+    Ok(replays)
+}
+
+/// Files that the manifest does not name any more, now that it says so.
+fn put_away<D: Disk>(
+    disk: &mut D,
+    scans: &BTreeMap<LogId, LogScan>,
+    strays: &Strays,
+) -> Result<(), RecoverError> {
+    for leftover in scans.values().flat_map(|scan| &scan.leftovers) {
+        match leftover {
+            Leftover::Remove(path) => disk.remove(path).in_file(path)?,
+            Leftover::Quarantine(path) => {
+                let name = path.rsplit('/').next().unwrap_or(path);
+                disk.rename(path, &format!("{QUARANTINE}/{name}"))
+                    .in_file(path)?;
+            }
+        }
+    }
+    for path in &strays.unused {
+        disk.remove(path).in_file(path)?;
+    }
+    Ok(())
+}
+
+/// Derived files that describe nothing any more.
+fn remove_derived<D: Disk>(
+    disk: &mut D,
+    scans: &BTreeMap<LogId, LogScan>,
+    logs: &[RecoveredLog],
+) -> Result<(), RecoverError> {
+    for log in logs {
+        let Some(scan) = scans.get(&log.id) else {
+            continue;
+        };
+        let stale = scan
+            .files
+            .snapshots
+            .iter()
+            .filter(|upto| Some(**upto) != log.snapshot_upto);
+        for upto in stale {
+            let path = snapshot_path(log.tp, *upto);
+            disk.remove(&path).in_file(&path)?;
+        }
+        let is_used = |place: &&(model::offset::Offset, crate::format::Uid)| {
+            log.segments
+                .iter()
+                .any(|segment| (segment.base, segment.uid) == **place)
+        };
+        for (base, uid) in scan.files.indexes.keys().filter(|place| !is_used(place)) {
+            let path = index_path(log.tp, *base, uid);
+            disk.remove(&path).in_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn journals_of(shard: ShardId, state: &ManifestState) -> Vec<RecoveredJournal> {
+    let journals = state.journals.iter().map(|journal| RecoveredJournal {
+        lineage: journal.lineage,
+        file: journal.file,
+        number: journal.number,
+        path: journal_path(shard, &journal.file),
+    });
+    journals.collect()
+}
+
+/// Writes that the stop cut off at the end of a journal.
+pub(super) fn report_torn(journals: &JournalScan, findings: &mut Findings) {
+    for lineage in journals.lineages.iter().filter(|lineage| lineage.is_torn) {
+        let path = lineage
+            .files
+            .last()
+            .map_or("journal", |file| file.path.as_str());
+        let what = "the last write was cut off by the stop; it was never acknowledged";
+        findings.push(Finding::new(Severity::Repairable, path, what));
+    }
+}
+
+fn report(
+    scans: &BTreeMap<LogId, LogScan>,
+    journals: &JournalScan,
+    logs: &[RecoveredLog],
+    mut findings: Findings,
+) -> RecoveryReport {
+    report_torn(journals, &mut findings);
+    let tails = logs.iter().flat_map(|log| &log.tail);
+    let tail_bytes: usize = tails.map(|(bytes, _)| bytes.len()).sum();
+    let tail_batches: usize = logs.iter().map(|log| log.tail.len()).sum();
+    let (findings, findings_dropped) = findings.finish();
+    RecoveryReport {
+        findings,
+        findings_dropped,
+        orphans: scans.values().flat_map(orphans_of).collect(),
+        segments_scanned: scans.values().map(|scan| scan.scanned).sum(),
+        segment_bytes_scanned: scans.values().map(|scan| scan.scanned_bytes).sum(),
+        journal_groups: journals.groups,
+        tail_batches: tail_batches as u64,
+        tail_bytes: tail_bytes as u64,
+    }
+}
+
+/// Segments in the directory of a log that the manifest did not name, and files of no known kind.
+fn orphans_of(scan: &LogScan) -> Vec<String> {
+    let is_named = |place: &&(model::offset::Offset, crate::format::Uid)| {
+        scan.state
+            .segments
+            .iter()
+            .any(|segment| (segment.base, segment.uid) == **place)
+    };
+    let segments = scan.files.segments.keys().filter(|place| !is_named(place));
+    let mut orphans: Vec<String> = segments
+        .map(|(base, uid)| crate::format::layout::segment_path(scan.state.tp, *base, uid))
+        .collect();
+    orphans.extend(scan.files.foreign.iter().map(|name| scan.files.path(name)));
+    orphans
+}

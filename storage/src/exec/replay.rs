@@ -1,0 +1,346 @@
+//! Second pass over the journals: entries become tails.
+//!
+//! Owns: what of a journal entry is new to a log, and what a gap means.
+//! Never: counts a group that the first pass cut; changes a file.
+//! Invariants: offsets of a tail are dense inside a run; a run ends only at a hole; what a newer lineage
+//! wrote at an offset wins over an older one, because the newer start had already decided.
+//! Source: reliability.md 2.4, 2.5 step 6.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+use model::ids::TopicPartition;
+use model::offset::Offset;
+
+use super::finding::{Finding, Findings, Severity};
+use super::holes::Holes;
+use super::segment_batches::{BatchDepth, ReadBatch, split};
+use crate::format::journal::{AppendEntry, topic_tag};
+
+/// One batch that lives only in journals.
+#[derive(Clone, Debug)]
+pub(crate) struct TailItem {
+    pub(crate) read: ReadBatch,
+    pub(crate) bytes: Bytes,
+    lineage: usize,
+}
+
+/// Batches without a gap.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Run {
+    pub(crate) items: Vec<TailItem>,
+}
+
+/// Where an entry stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntryPlace<'p> {
+    /// Index of the lineage, rising with age.
+    pub(crate) lineage: usize,
+    pub(crate) is_newest_lineage: bool,
+    /// Whether groups before it were durable and cannot be read.
+    pub(crate) is_behind_damage: bool,
+    pub(crate) path: &'p str,
+    pub(crate) position: u64,
+}
+
+/// One log while journals are replayed.
+#[derive(Clone, Debug)]
+pub(crate) struct LogReplay {
+    pub(crate) tp: TopicPartition,
+    /// End of the segments.
+    segments_end: Offset,
+    /// Next offset.
+    pub(crate) end: Offset,
+    /// Chain hash there, if anything tells it.
+    pub(crate) chain: Option<u64>,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) holes: Holes,
+    pub(crate) new_holes: Vec<Range<Offset>>,
+    /// Chain hashes at batch boundaries in segments that were read.
+    chains: BTreeMap<Offset, u64>,
+    pub(crate) is_unverified: bool,
+    stopped_in: Option<usize>,
+}
+
+impl LogReplay {
+    pub(crate) fn new(
+        tp: TopicPartition,
+        (end, chain): (Offset, Option<u64>),
+        holes: Holes,
+        chains: BTreeMap<Offset, u64>,
+    ) -> Self {
+        let mut replay = Self {
+            tp,
+            segments_end: end,
+            end,
+            chain,
+            runs: Vec::new(),
+            holes,
+            new_holes: Vec::new(),
+            chains,
+            is_unverified: false,
+            stopped_in: None,
+        };
+        replay.skip_hole();
+        replay
+    }
+
+    /// Applies one entry.
+    pub(crate) fn apply(
+        &mut self,
+        entry: &AppendEntry,
+        payload: &[u8],
+        place: &EntryPlace<'_>,
+        findings: &mut Findings,
+    ) {
+        if entry.topic_tag != topic_tag(self.tp.topic) {
+            let what = format!(
+                "an entry of log {} carries another topic's tag",
+                entry.log.0
+            );
+            findings.push(self.finding(Severity::Damage, place, what));
+            return;
+        }
+        if self.stopped_in == Some(place.lineage) {
+            return;
+        }
+        self.yield_to_newer(entry, payload, place);
+        if entry.last < self.end {
+            self.compare_covered(entry, place, findings);
+            return;
+        }
+        if entry.first > self.end && !self.cross_gap(entry, place, findings) {
+            return;
+        }
+        self.take(entry, payload, place, findings);
+    }
+
+    /// An entry whose group is damaged: if its table can be believed, its offsets are lost.
+    pub(crate) fn lose(
+        &mut self,
+        entry: &AppendEntry,
+        place: &EntryPlace<'_>,
+        findings: &mut Findings,
+    ) {
+        let is_credible = entry.topic_tag == topic_tag(self.tp.topic)
+            && entry.first <= self.end
+            && entry.last >= self.end
+            && self
+                .chain
+                .is_none_or(|chain| entry.first < self.end || chain == entry.chain_before);
+        if is_credible && self.stopped_in != Some(place.lineage) {
+            self.open_hole(entry.last.next(), place, findings);
+        }
+    }
+
+    /// The older lineage's batches from the entry's offset on go, if the entry contradicts them.
+    fn yield_to_newer(&mut self, entry: &AppendEntry, payload: &[u8], place: &EntryPlace<'_>) {
+        if entry.first >= self.end || entry.first < self.segments_end {
+            return;
+        }
+        let Some(run) = self.runs.last_mut() else {
+            return;
+        };
+        let at = run
+            .items
+            .partition_point(|item| item.read.info.base_offset < entry.first);
+        let Some(item) = run.items.get(at) else {
+            return;
+        };
+        let is_same = item.read.info.base_offset == entry.first
+            && item.read.chain_before == entry.chain_before
+            && is_common(run.items.get(at..).unwrap_or(&[]), payload);
+        if is_same || item.lineage >= place.lineage {
+            return;
+        }
+        let (end, chain) = (item.read.info.base_offset, item.read.chain_before);
+        if end == entry.first {
+            run.items.truncate(at);
+            (self.end, self.chain) = (end, Some(chain));
+        }
+    }
+
+    /// An entry that segments or the tail have already: both must tell the same history.
+    fn compare_covered(
+        &self,
+        entry: &AppendEntry,
+        place: &EntryPlace<'_>,
+        findings: &mut Findings,
+    ) {
+        let known = self.chains.get(&entry.first);
+        // An older start may have dropped what this entry says; only the newest lineage is evidence.
+        if place.is_newest_lineage && known.is_some_and(|chain| *chain != entry.chain_before) {
+            let what = format!(
+                "the entry of offset {} contradicts the segment",
+                entry.first
+            );
+            let finding = self.finding(Severity::Damage, place, what);
+            findings.push(finding.offsets(entry.first, entry.last.next()));
+        }
+    }
+
+    /// Decides on offsets that are missing before an entry; false if the entry does not count.
+    fn cross_gap(
+        &mut self,
+        entry: &AppendEntry,
+        place: &EntryPlace<'_>,
+        findings: &mut Findings,
+    ) -> bool {
+        if place.is_behind_damage {
+            self.open_hole(entry.first, place, findings);
+            return self.end <= entry.last;
+        }
+        // They were on their way to a segment and never became durable, so nothing behind them was
+        // acknowledged (I4).
+        self.stopped_in = Some(place.lineage);
+        if place.is_newest_lineage {
+            self.is_unverified = true;
+            let what = format!(
+                "entries from offset {} on follow a write that was cut off",
+                entry.first
+            );
+            let finding = self.finding(Severity::Repairable, place, what);
+            findings.push(finding.offsets(entry.first, entry.last.next()));
+        }
+        false
+    }
+
+    fn open_hole(&mut self, upto: Offset, place: &EntryPlace<'_>, findings: &mut Findings) {
+        let from = self.end;
+        if self.holes.add(from, upto) {
+            self.new_holes.push(from..upto);
+            let what = "offsets were durable in the journal and cannot be read".to_owned();
+            findings.push(
+                self.finding(Severity::Damage, place, what)
+                    .offsets(from, upto),
+            );
+        }
+        self.end = upto;
+        self.chain = None;
+        self.skip_hole();
+    }
+
+    fn skip_hole(&mut self) {
+        let behind = self.holes.skip(self.end);
+        if behind > self.end {
+            self.end = behind;
+            self.chain = None;
+        }
+    }
+
+    /// Takes the batches of an entry from `end` on.
+    fn take(
+        &mut self,
+        entry: &AppendEntry,
+        payload: &[u8],
+        place: &EntryPlace<'_>,
+        findings: &mut Findings,
+    ) {
+        let mut batches = Vec::new();
+        let start = (entry.first, entry.chain_before);
+        let outcome = split(payload, BatchDepth::Header, start, &mut batches);
+        let is_dense = is_dense(&batches, entry);
+        if outcome.is_err() || !is_dense {
+            let what = format!("the entry of offset {} holds other batches", entry.first);
+            findings.push(self.finding(Severity::Damage, place, what));
+            self.open_hole(entry.last.next(), place, findings);
+            return;
+        }
+        let is_first = self.is_before_everything();
+        let skipped = batches.partition_point(|batch| match is_first {
+            true => batch.info.last_offset() < self.end,
+            false => batch.info.base_offset < self.end,
+        });
+        let Some(first) = batches.get(skipped) else {
+            return self.contradict(entry, place, findings);
+        };
+        let is_joint = (is_first || first.info.base_offset == self.end)
+            && self.chain.is_none_or(|chain| chain == first.chain_before);
+        if !is_joint {
+            return self.contradict(entry, place, findings);
+        }
+        let skipped_bytes: usize = batches
+            .iter()
+            .take(skipped)
+            .map(|batch| batch.info.len())
+            .sum();
+        let fresh = Bytes::copy_from_slice(payload.get(skipped_bytes..).unwrap_or(&[]));
+        self.push(batches.get(skipped..).unwrap_or(&[]), &fresh, place.lineage);
+        self.skip_hole();
+    }
+
+    /// Whether nothing is known but a log start, which may lie inside a batch.
+    fn is_before_everything(&self) -> bool {
+        self.runs.is_empty() && self.end == self.segments_end && self.chain.is_none()
+    }
+
+    fn push(&mut self, batches: &[ReadBatch], bytes: &Bytes, lineage: usize) {
+        let is_continued = self.runs.last().is_some_and(|run| {
+            run.items
+                .last()
+                .is_some_and(|item| item.read.info.end_offset() == self.end)
+        });
+        if !is_continued {
+            self.runs.push(Run::default());
+        }
+        let Some(run) = self.runs.last_mut() else {
+            return;
+        };
+        let mut at = 0;
+        for batch in batches {
+            let upto = at + batch.info.len();
+            run.items.push(TailItem {
+                read: *batch,
+                bytes: bytes.slice(at..upto),
+                lineage,
+            });
+            at = upto;
+            self.end = batch.info.end_offset();
+            self.chain = Some(batch.chain_after);
+        }
+    }
+
+    /// The entry does not continue the history that is known.
+    fn contradict(&mut self, entry: &AppendEntry, place: &EntryPlace<'_>, findings: &mut Findings) {
+        self.stopped_in = Some(place.lineage);
+        if place.is_newest_lineage {
+            self.is_unverified = true;
+            let what = format!(
+                "the entry of offset {} does not continue the log at {}: their chain hashes differ",
+                entry.first, self.end
+            );
+            let finding = self.finding(Severity::Damage, place, what);
+            findings.push(finding.offsets(self.end, entry.last.next()));
+        }
+    }
+
+    fn finding(&self, severity: Severity, place: &EntryPlace<'_>, what: String) -> Finding {
+        Finding::new(severity, place.path, what)
+            .at(place.position)
+            .of(self.tp)
+    }
+}
+
+/// Whether the batches and the payload are the same bytes as far as both go.
+fn is_common(items: &[TailItem], payload: &[u8]) -> bool {
+    let mut rest = payload;
+    for item in items {
+        let len = item.bytes.len().min(rest.len());
+        if item.bytes.get(..len) != rest.get(..len) {
+            return false;
+        }
+        rest = rest.get(len..).unwrap_or(&[]);
+    }
+    true
+}
+
+/// Whether batches fill exactly the offsets of their entry.
+fn is_dense(batches: &[ReadBatch], entry: &AppendEntry) -> bool {
+    let ends = batches
+        .windows(2)
+        .all(|pair| matches!(pair, [a, b] if a.info.end_offset() == b.info.base_offset));
+    let first = batches.first().map(|batch| batch.info.base_offset);
+    let last = batches.last().map(|batch| batch.info.last_offset());
+    ends && (first, last) == (Some(entry.first), Some(entry.last))
+}

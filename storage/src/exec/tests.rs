@@ -1,0 +1,10 @@
+//! Recovery and check against directories that are built with the format's encoders, then damaged.
+
+mod builder;
+mod checking;
+mod clean_start;
+mod journal_damage;
+mod manifest_damage;
+mod producers;
+mod random;
+mod segment_damage;

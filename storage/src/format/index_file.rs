@@ -1,0 +1,110 @@
+//! The index beside a sealed segment: derived, rebuilt on any doubt.
+//!
+//! Owns: an rkyv archive in an envelope of magic, version, length and CRC.
+//! Never: evidence about the log (I9).
+//! Invariants: names the segment and the end it describes; a reader that expects others ignores it.
+//! Source: kafka.md 3.3, reliability.md I9.
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::cursor::{Reader, Writer};
+use super::{FORMAT_VERSION, FormatError, Uid};
+
+const MAGIC: &[u8; 8] = b"RMQINDEX";
+const WHAT: &str = "index file";
+
+/// Entries of one file at most.
+pub const ENTRIES_MAX: usize = 65_536;
+
+/// Bytes of one file at most.
+pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// One entry.
+#[derive(Archive, Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// First offset of the group.
+    pub base: u64,
+    /// File position of the group.
+    pub position: u64,
+    /// Largest timestamp from here to the next entry, ms; -1 if none.
+    pub max_timestamp: i64,
+}
+
+/// The index of one segment.
+#[derive(Archive, Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct IndexFile {
+    /// Segment.
+    pub segment: Uid,
+    /// File position up to which it describes the segment.
+    pub end: u64,
+    /// First offset after that.
+    pub upto: u64,
+    /// Rising in offset and position.
+    pub entries: Vec<Entry>,
+}
+
+impl IndexFile {
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// `Inconsistent` if it has more than [`ENTRIES_MAX`] entries.
+    pub fn encode(&self) -> Result<Vec<u8>, FormatError> {
+        let too_large = FormatError::Inconsistent {
+            what: WHAT,
+            why: "too many entries",
+        };
+        if self.entries.len() > ENTRIES_MAX {
+            return Err(too_large);
+        }
+        let body = rkyv::to_bytes::<rkyv::rancor::Error>(self).map_err(|_| too_large)?;
+        Ok(wrap(MAGIC, &body))
+    }
+
+    /// Reads a file's bytes.
+    ///
+    /// # Errors
+    /// Any [`FormatError`] but `Misplaced`.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let body = unwrap(bytes, MAGIC, WHAT)?;
+        let malformed = FormatError::Inconsistent {
+            what: WHAT,
+            why: "archive is malformed",
+        };
+        let index = rkyv::from_bytes::<Self, rkyv::rancor::Error>(&body).map_err(|_| malformed)?;
+        if index.entries.len() > ENTRIES_MAX {
+            return Err(malformed);
+        }
+        Ok(index)
+    }
+}
+
+/// Puts an archive into its envelope: magic, version, length, CRC32C, archive.
+pub(super) fn wrap(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(body.len() + 24);
+    writer.bytes(magic).u32(FORMAT_VERSION);
+    writer
+        .u32(crc32c::crc32c(body))
+        .u64(u64::try_from(body.len()).unwrap_or(u64::MAX));
+    writer.bytes(body);
+    writer.finish()
+}
+
+/// Takes an archive out of its envelope, into memory aligned for it.
+pub(super) fn unwrap(
+    bytes: &[u8],
+    magic: &[u8; 8],
+    what: &'static str,
+) -> Result<rkyv::util::AlignedVec, FormatError> {
+    super::cursor::check_kind(bytes, magic, what)?;
+    let mut reader = Reader::new(bytes, what);
+    reader.bytes(12)?;
+    let crc = reader.u32()?;
+    let len = usize::try_from(reader.u64()?).unwrap_or(usize::MAX);
+    let body = reader.bytes(len)?;
+    if crc32c::crc32c(body) != crc {
+        return Err(FormatError::BadChecksum { what });
+    }
+    let mut aligned = rkyv::util::AlignedVec::with_capacity(body.len());
+    aligned.extend_from_slice(body);
+    Ok(aligned)
+}

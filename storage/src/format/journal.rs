@@ -1,0 +1,299 @@
+//! Journal files: the header block and the entries of a group.
+//!
+//! Owns: the file header, entries, the body of a journal group.
+//! Never: resolves local log ids; the manifest does.
+//! Invariants: a body is the table of entries followed by the payloads of its appends, in the same order,
+//! back to back; a lineage is one process start, its files are numbered from 0 and its groups from 1
+//! across files, so (lineage order in the manifest, file number, position) orders everything.
+//! Source: reliability.md 2.2, 2.4.
+
+use bytes::Bytes;
+use model::ids::{ShardId, TopicId};
+use model::limits::BLOCK_BYTES;
+use model::offset::{LeaderEpoch, Offset};
+
+use super::cursor::{Reader, Writer, check_kind, seal, unseal};
+use super::frame::{DecodedGroup, EncodedGroup, Frame, FrameKind};
+use super::{FORMAT_VERSION, FormatError, Uid};
+use crate::store::LogId;
+
+const MAGIC: &[u8; 8] = b"RMQJRNAL";
+const WHAT: &str = "journal file";
+const ENTRY: &str = "journal entry";
+
+/// Bytes of one entry in the table.
+pub const ENTRY_BYTES: usize = 96;
+
+/// Entries of one group at most.
+pub const ENTRIES_MAX: usize = 1_000_000;
+
+/// Block 0 of a journal file; groups start at block 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalHeader {
+    /// The process start that writes it.
+    pub lineage: Uid,
+    /// This file.
+    pub file: Uid,
+    /// Number of the file in its lineage, from 0.
+    pub number: u64,
+    /// Sequence of the first group in it.
+    pub first_seq: u64,
+    /// The core.
+    pub shard: ShardId,
+}
+
+impl JournalHeader {
+    /// The header block.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(BLOCK_BYTES);
+        writer
+            .bytes(MAGIC)
+            .u32(FORMAT_VERSION)
+            .u32(0)
+            .bytes(&self.lineage)
+            .bytes(&self.file);
+        writer
+            .u64(self.number)
+            .u64(self.first_seq)
+            .u16(self.shard.get());
+        seal(writer, BLOCK_BYTES)
+    }
+
+    /// Reads the header block.
+    ///
+    /// # Errors
+    /// Any [`FormatError`] but `Misplaced`.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        check_kind(bytes, MAGIC, WHAT)?;
+        let mut fields = unseal(bytes, BLOCK_BYTES, WHAT)?;
+        fields.bytes(16)?;
+        Ok(Self {
+            lineage: fields.uid()?,
+            file: fields.uid()?,
+            number: fields.u64()?,
+            first_seq: fields.u64()?,
+            shard: ShardId::new(fields.u16()?),
+        })
+    }
+}
+
+/// Appended batches of one log, contiguous, one leader epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendEntry {
+    /// Which log.
+    pub log: LogId,
+    /// First 8 bytes of its topic id, so that an entry can be told apart without the manifest.
+    pub topic_tag: u64,
+    /// Truncation generation of the log; 0 on a single node.
+    pub generation: u32,
+    /// Leader epoch stamped into the batches.
+    pub epoch: LeaderEpoch,
+    /// First offset.
+    pub first: Offset,
+    /// Last offset.
+    pub last: Offset,
+    /// Chain hash before the first batch.
+    pub chain_before: u64,
+    /// Largest offset known committed when this was written; may lag.
+    pub committed_floor: Offset,
+    /// CRC32C of the payload.
+    pub crc: u32,
+    /// Number of batches.
+    pub batches: u32,
+}
+
+/// A segment group became durable outside the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegDurableEntry {
+    /// Which log.
+    pub log: LogId,
+    /// Which segment.
+    pub segment: Uid,
+    /// Groups of that segment with numbers up to this one are durable.
+    pub group_seq: u64,
+    /// Last offset of that group.
+    pub last: Offset,
+}
+
+/// One entry of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// Batches, verbatim.
+    Append(AppendEntry, &'a [u8]),
+    /// Witness of a segment.
+    SegDurable(SegDurableEntry),
+}
+
+/// The tag of a topic.
+#[must_use]
+pub fn topic_tag(topic: TopicId) -> u64 {
+    topic
+        .as_bytes()
+        .first_chunk::<8>()
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Collects the entries of one group.
+#[derive(Clone, Debug, Default)]
+pub struct GroupBuilder {
+    table: Writer,
+    payloads: Vec<Bytes>,
+    count: u32,
+    bytes: usize,
+}
+
+impl GroupBuilder {
+    /// Adds batches of one log; `entry.crc` is computed here.
+    pub fn append(&mut self, entry: &AppendEntry, payload: impl IntoIterator<Item = Bytes>) {
+        let (mut crc, mut len) = (0, 0);
+        for piece in payload {
+            crc = crc32c::crc32c_append(crc, &piece);
+            len += piece.len();
+            self.payloads.push(piece);
+        }
+        let start = self.table.len();
+        self.table
+            .u8(1)
+            .u8(0)
+            .u16(0)
+            .u32(u32::try_from(len).unwrap_or(u32::MAX));
+        self.table
+            .u64(entry.log.0)
+            .u64(entry.topic_tag)
+            .u32(entry.generation)
+            .u32(entry.epoch.get());
+        self.table
+            .u64(entry.first.get())
+            .u64(entry.last.get())
+            .u64(entry.chain_before);
+        self.table
+            .u64(entry.committed_floor.get())
+            .u32(crc)
+            .u32(entry.batches);
+        self.table.pad_to(start + ENTRY_BYTES);
+        self.count += 1;
+        self.bytes += ENTRY_BYTES + len;
+    }
+
+    /// Adds a witness.
+    pub fn seg_durable(&mut self, entry: &SegDurableEntry) {
+        let start = self.table.len();
+        self.table
+            .u8(2)
+            .u8(0)
+            .u16(0)
+            .u32(0)
+            .u64(entry.log.0)
+            .bytes(&entry.segment);
+        self.table.u64(entry.group_seq).u64(entry.last.get());
+        self.table.pad_to(start + ENTRY_BYTES);
+        self.count += 1;
+        self.bytes += ENTRY_BYTES;
+    }
+
+    /// Whether no entry was added. An empty group is legal: it seals, carrying only the witness.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Bytes of the body so far.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Puts header and body together; `count` and `body_len` of `frame` are set here.
+    #[must_use]
+    pub fn finish(self, frame: Frame) -> EncodedGroup {
+        let body_len = u32::try_from(self.bytes).unwrap_or(u32::MAX);
+        let frame = Frame {
+            count: self.count,
+            body_len,
+            flags: 0,
+            ..frame
+        };
+        let mut body = Vec::with_capacity(self.payloads.len() + 1);
+        body.push(Bytes::from(self.table.finish()));
+        body.extend(self.payloads);
+        frame.encode(FrameKind::Journal, body)
+    }
+}
+
+/// The entries of a decoded group, each with its payload.
+///
+/// # Errors
+/// `Truncated` or `Inconsistent`; the body's checksum was verified, so either is a writer's bug or foreign.
+pub fn entries<'a>(group: &DecodedGroup<'a>) -> Result<Vec<Entry<'a>>, FormatError> {
+    let count = group.frame.count as usize;
+    if count > ENTRIES_MAX {
+        return Err(FormatError::Inconsistent {
+            what: ENTRY,
+            why: "too many entries",
+        });
+    }
+    let mut body = Reader::new(group.body, ENTRY);
+    let mut table = Reader::new(body.bytes(count * ENTRY_BYTES)?, ENTRY);
+    let mut found = Vec::with_capacity(count);
+    for _ in 0..count {
+        let fields = Reader::new(table.bytes(ENTRY_BYTES)?, ENTRY);
+        found.push(entry(fields, &mut body)?);
+    }
+    if body.remaining() > 0 {
+        return Err(FormatError::Inconsistent {
+            what: ENTRY,
+            why: "bytes after the last payload",
+        });
+    }
+    Ok(found)
+}
+
+fn entry<'a>(mut fields: Reader<'a>, payloads: &mut Reader<'a>) -> Result<Entry<'a>, FormatError> {
+    let kind = fields.u8()?;
+    fields.bytes(3)?;
+    let len = fields.u32()? as usize;
+    let log = LogId(fields.u64()?);
+    match kind {
+        1 => {
+            let entry = AppendEntry {
+                log,
+                topic_tag: fields.u64()?,
+                generation: fields.u32()?,
+                epoch: LeaderEpoch::new(fields.u32()?),
+                first: Offset::new(fields.u64()?),
+                last: Offset::new(fields.u64()?),
+                chain_before: fields.u64()?,
+                committed_floor: Offset::new(fields.u64()?),
+                crc: fields.u32()?,
+                batches: fields.u32()?,
+            };
+            let payload = payloads.bytes(len)?;
+            check_append(&entry, payload)?;
+            Ok(Entry::Append(entry, payload))
+        }
+        2 => Ok(Entry::SegDurable(SegDurableEntry {
+            log,
+            segment: fields.uid()?,
+            group_seq: fields.u64()?,
+            last: Offset::new(fields.u64()?),
+        })),
+        _ => Err(FormatError::Inconsistent {
+            what: ENTRY,
+            why: "unknown kind",
+        }),
+    }
+}
+
+fn check_append(entry: &AppendEntry, payload: &[u8]) -> Result<(), FormatError> {
+    if entry.first > entry.last || entry.last > Offset::MAX || entry.batches == 0 {
+        return Err(FormatError::Inconsistent {
+            what: ENTRY,
+            why: "offsets are impossible",
+        });
+    }
+    if crc32c::crc32c(payload) != entry.crc {
+        return Err(FormatError::BadChecksum { what: ENTRY });
+    }
+    Ok(())
+}

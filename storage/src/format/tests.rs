@@ -1,0 +1,348 @@
+//! Every structure round-trips, and no altered byte passes.
+
+use bytes::Bytes;
+use model::ids::{BrokerId, PartitionId, ShardId, TopicId, TopicPartition};
+use model::offset::{LeaderEpoch, Offset};
+
+use super::frame::{Frame, FrameKind};
+use super::index_file::{Entry as IndexEntry, IndexFile};
+use super::journal::{AppendEntry, Entry, GroupBuilder, JournalHeader, SegDurableEntry, entries};
+use super::manifest::{ManifestHeader, Record, encode_group, records};
+use super::segment::{GroupHeader, SegmentHeader};
+use super::snapshot::{Batch, Producer, Snapshot};
+use super::superblock::Superblock;
+use super::{FormatError, layout};
+use crate::store::LogId;
+
+fn tp() -> TopicPartition {
+    TopicPartition {
+        topic: TopicId::from_bytes([7; 16]),
+        partition: PartitionId::new(3),
+    }
+}
+
+fn flat(pieces: &[Bytes], len: u32) -> Vec<u8> {
+    let mut bytes: Vec<u8> = pieces.concat();
+    bytes.resize(len as usize, 0);
+    bytes
+}
+
+/// Flips one bit in every byte in turn; each time `decode` must fail.
+fn every_flip_fails(bytes: &[u8], decode: impl Fn(&[u8]) -> bool) {
+    assert!(decode(bytes), "the original decodes");
+    for index in 0..bytes.len() {
+        let mut altered = bytes.to_vec();
+        altered[index] ^= 1 << (index % 8);
+        assert!(!decode(&altered), "byte {index} may not change unnoticed");
+    }
+}
+
+fn every_cut_fails(bytes: &[u8], decode: impl Fn(&[u8]) -> bool) {
+    for len in (0..bytes.len()).step_by(61) {
+        assert!(!decode(&bytes[..len]), "cut to {len} bytes");
+    }
+}
+
+fn superblock() -> Superblock {
+    Superblock {
+        sequence: 4,
+        disk: [1; 16],
+        cluster: [2; 16],
+        broker: BrokerId::new(9),
+        shards: 2,
+        created_ms: 5,
+    }
+}
+
+fn frame(kind_uid: u8) -> Frame {
+    Frame {
+        lineage: [kind_uid; 16],
+        seq: 5,
+        block: 1,
+        durable_through: 3,
+        prev_hash: 8,
+        count: 0,
+        body_len: 0,
+        flags: 0,
+    }
+}
+
+fn journal_group() -> Vec<u8> {
+    let mut builder = GroupBuilder::default();
+    let append = AppendEntry {
+        log: LogId(3),
+        topic_tag: journal_tag(),
+        generation: 0,
+        epoch: LeaderEpoch::new(2),
+        first: Offset::new(10),
+        last: Offset::new(12),
+        chain_before: 77,
+        committed_floor: Offset::new(9),
+        crc: 0,
+        batches: 1,
+    };
+    builder.append(
+        &append,
+        [Bytes::from_static(b"some "), Bytes::from_static(b"batches")],
+    );
+    builder.seg_durable(&SegDurableEntry {
+        log: LogId(4),
+        segment: [5; 16],
+        group_seq: 6,
+        last: Offset::new(7),
+    });
+    let group = builder.finish(frame(1));
+    flat(&group.pieces, group.len)
+}
+
+fn journal_tag() -> u64 {
+    super::journal::topic_tag(tp().topic)
+}
+
+fn segment_group() -> Vec<u8> {
+    let header = GroupHeader {
+        segment: [6; 16],
+        number: 0,
+        block: 2,
+        first: Offset::new(1),
+        last: Offset::new(4),
+        first_epoch: LeaderEpoch::ZERO,
+        last_epoch: LeaderEpoch::new(1),
+        batches: 2,
+        payload_len: 0,
+        chain_before: 0,
+        chain_after: 99,
+        max_timestamp: 1_000,
+    };
+    let group = header.encode(vec![Bytes::from_static(b"payload")]);
+    flat(&group.pieces, group.len)
+}
+
+fn all_records() -> Vec<Record> {
+    let (log, uid) = (LogId(1), [9; 16]);
+    let (from, upto) = (Offset::new(1), Offset::new(2));
+    vec![
+        Record::NextLog(LogId(2)),
+        Record::LogCreate { log, tp: tp() },
+        Record::LogDrop(log),
+        Record::SegmentAdd {
+            log,
+            uid,
+            base: from,
+            created_ms: -1,
+        },
+        Record::SegmentSeal {
+            log,
+            uid,
+            valid_end: 8192,
+            upto,
+            chain_after: 3,
+            max_timestamp: -1,
+            groups: 4,
+        },
+        Record::SegmentRemove { log, uid },
+        Record::LogStart { log, offset: upto },
+        Record::EpochStart {
+            log,
+            epoch: LeaderEpoch::new(5),
+            start: upto,
+        },
+        Record::JournalAdd {
+            lineage: uid,
+            file: [8; 16],
+            number: 6,
+        },
+        Record::JournalRetire { file: uid },
+        Record::Damaged { log, from, upto },
+        Record::Repaired { log, from, upto },
+        Record::CleanStop { lineage: uid },
+        Record::Started,
+        Record::Switched { generation: 7 },
+    ]
+}
+
+#[test]
+fn a_superblock_round_trips_and_no_altered_byte_passes() {
+    let bytes = superblock().encode();
+    assert_eq!(Superblock::decode(&bytes), Ok(superblock()));
+    every_flip_fails(&bytes, |bytes| Superblock::decode(bytes).is_ok());
+    every_cut_fails(&bytes, |bytes| Superblock::decode(bytes).is_ok());
+}
+
+#[test]
+fn a_superblock_of_a_newer_format_names_its_version() {
+    let mut bytes = superblock().encode();
+    bytes[8] = 9;
+    let error = Superblock::decode(&bytes);
+    assert_eq!(
+        error,
+        Err(FormatError::NewerVersion {
+            what: "superblock",
+            found: 9
+        })
+    );
+}
+
+#[test]
+fn file_headers_round_trip_and_no_altered_byte_passes() {
+    let journal = JournalHeader {
+        lineage: [1; 16],
+        file: [2; 16],
+        number: 3,
+        first_seq: 4,
+        shard: ShardId::new(1),
+    };
+    assert_eq!(JournalHeader::decode(&journal.encode()), Ok(journal));
+    every_flip_fails(&journal.encode(), |bytes| {
+        JournalHeader::decode(bytes).is_ok()
+    });
+    let manifest = ManifestHeader {
+        uid: [1; 16],
+        generation: 2,
+        shard: ShardId::new(1),
+    };
+    assert_eq!(ManifestHeader::decode(&manifest.encode()), Ok(manifest));
+    every_flip_fails(&manifest.encode(), |bytes| {
+        ManifestHeader::decode(bytes).is_ok()
+    });
+    let segment = SegmentHeader {
+        uid: [1; 16],
+        tp: tp(),
+        base: Offset::new(5),
+        created_ms: 6,
+    };
+    assert_eq!(SegmentHeader::decode(&segment.encode()), Ok(segment));
+    every_flip_fails(&segment.encode(), |bytes| {
+        SegmentHeader::decode(bytes).is_ok()
+    });
+}
+
+#[test]
+fn a_segment_header_survives_the_loss_of_either_copy() {
+    let header = SegmentHeader {
+        uid: [1; 16],
+        tp: tp(),
+        base: Offset::new(5),
+        created_ms: 6,
+    };
+    let copy = header.encode();
+    for lost in 0..2 {
+        let mut both = [copy.clone(), copy.clone()].concat();
+        both[lost * 4096..(lost + 1) * 4096].fill(0xff);
+        assert_eq!(SegmentHeader::decode_either(&both), Ok(header));
+    }
+}
+
+#[test]
+fn a_journal_group_round_trips_and_no_altered_byte_passes() {
+    let bytes = journal_group();
+    let group = Frame::decode(FrameKind::Journal, &bytes).expect("group");
+    assert_eq!(
+        (group.frame.seq, group.frame.count, group.len),
+        (5, 2, 4096)
+    );
+    let found = entries(&group).expect("entries");
+    assert!(matches!(&found[0], Entry::Append(entry, b"some batches") if entry.log == LogId(3)));
+    assert!(matches!(&found[1], Entry::SegDurable(entry) if entry.group_seq == 6));
+    every_flip_fails(&bytes, |bytes| {
+        Frame::decode(FrameKind::Journal, bytes).is_ok()
+    });
+    every_cut_fails(&bytes, |bytes| {
+        Frame::decode(FrameKind::Journal, bytes).is_ok()
+    });
+}
+
+#[test]
+fn a_segment_group_is_bound_to_its_file_and_position() {
+    let bytes = segment_group();
+    let group = GroupHeader::decode(&bytes, &[6; 16], 8192).expect("group");
+    assert_eq!((group.payload, group.len), (&b"payload"[..], 4096));
+    assert!(matches!(
+        GroupHeader::decode(&bytes, &[5; 16], 8192),
+        Err(FormatError::Misplaced { .. })
+    ));
+    assert!(matches!(
+        GroupHeader::decode(&bytes, &[6; 16], 4096),
+        Err(FormatError::Misplaced { .. })
+    ));
+    every_flip_fails(&bytes, |bytes| {
+        GroupHeader::decode(bytes, &[6; 16], 8192).is_ok()
+    });
+}
+
+#[test]
+fn every_manifest_record_round_trips() {
+    let group = encode_group(frame(2), &all_records());
+    let bytes = flat(&group.pieces, group.len);
+    let decoded = Frame::decode(FrameKind::Manifest, &bytes).expect("group");
+    assert_eq!(records(&decoded), Ok(all_records()));
+    assert!(
+        Frame::decode(FrameKind::Journal, &bytes).is_err(),
+        "kinds do not mix"
+    );
+    every_flip_fails(&bytes, |bytes| {
+        Frame::decode(FrameKind::Manifest, bytes).is_ok()
+    });
+}
+
+#[test]
+fn derived_files_round_trip_and_no_altered_byte_passes() {
+    let entries = vec![IndexEntry {
+        base: 1,
+        position: 8192,
+        max_timestamp: -1,
+    }];
+    let index = IndexFile {
+        segment: [3; 16],
+        end: 9,
+        upto: 4,
+        entries,
+    };
+    let bytes = index.encode().expect("index");
+    assert_eq!(IndexFile::decode(&bytes), Ok(index));
+    every_flip_fails(&bytes, |bytes| IndexFile::decode(bytes).is_ok());
+    let batch = Batch {
+        first_sequence: 0,
+        last_sequence: 1,
+        first_offset: 2,
+        last_offset: 3,
+        log_append_time: Some(4),
+    };
+    let producers = vec![Producer {
+        id: 5,
+        epoch: 6,
+        last_used_ms: 7,
+        batches: vec![batch; 5],
+    }];
+    let snapshot = Snapshot {
+        log: 1,
+        upto: 2,
+        chain: 3,
+        producers,
+    };
+    let bytes = snapshot.encode().expect("snapshot");
+    assert_eq!(Snapshot::decode(&bytes), Ok(snapshot));
+    every_flip_fails(&bytes, |bytes| Snapshot::decode(bytes).is_ok());
+}
+
+#[test]
+fn paths_are_read_as_they_are_made() {
+    let (uid, base) = ([0xab; 16], Offset::new(42));
+    let path = layout::segment_path(tp(), base, &uid);
+    let mut parts = path.rsplit('/');
+    assert_eq!(
+        layout::parse_segment(parts.next().expect("name"), "seg"),
+        Some((base, uid))
+    );
+    let (partition, topic) = (
+        parts.next().expect("partition"),
+        parts.next().expect("topic"),
+    );
+    assert_eq!(layout::parse_partition(topic, partition), Some(tp()));
+    assert_eq!(
+        layout::parse_manifest("manifest.00000000000000000007"),
+        Some(7)
+    );
+    assert_eq!(layout::parse_core_dir("core-1"), Some(ShardId::new(1)));
+    assert_eq!(layout::parse_journal("zz.j"), None);
+}

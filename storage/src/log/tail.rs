@@ -1,0 +1,140 @@
+//! The newest batches of one partition, in memory until a segment holds them durably.
+//!
+//! Owns: stamped batches as byte handles, in offset order.
+//! Never: decides when to write; looks inside a batch.
+//! Invariants: batches are contiguous in offsets; `bytes` is the sum of their lengths.
+//! Source: reliability.md 2.2.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use model::offset::{LeaderEpoch, Offset};
+
+use crate::store::ReadBudget;
+
+/// Batches from which on a read copies small ones together: one copy is cheaper than sending thousands of
+/// pieces.
+const GATHER_COUNT_MIN: usize = 8;
+
+/// Average size below which they are.
+const GATHER_BELOW_BYTES: usize = 2 * 1024;
+
+/// One stamped batch.
+#[derive(Clone, Debug)]
+pub(crate) struct TailBatch {
+    /// First offset.
+    pub(crate) base: Offset,
+    /// Last offset.
+    pub(crate) last: Offset,
+    /// Epoch stamped into it.
+    pub(crate) epoch: LeaderEpoch,
+    /// Largest timestamp its header claims, ms; -1 if none.
+    pub(crate) max_timestamp: i64,
+    /// Chain hash of the log after this batch.
+    pub(crate) chain_after: u64,
+    /// The whole batch.
+    pub(crate) bytes: Bytes,
+}
+
+/// The batches, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    batches: VecDeque<TailBatch>,
+    bytes: usize,
+}
+
+impl Tail {
+    /// Adds the newest batch.
+    ///
+    /// # Panics
+    /// If it does not follow the one before: offsets of a log have no gaps here.
+    pub(crate) fn push(&mut self, batch: TailBatch) {
+        if let Some(newest) = self.batches.back() {
+            assert!(
+                newest.last.next() == batch.base,
+                "tail batches are contiguous"
+            );
+        }
+        self.bytes += batch.bytes.len();
+        self.batches.push_back(batch);
+    }
+
+    /// Sum of the batch lengths.
+    #[must_use]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// First offset held.
+    #[must_use]
+    pub(crate) fn first_offset(&self) -> Option<Offset> {
+        self.batches.front().map(|batch| batch.base)
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Every batch from the one that contains `from`.
+    pub(crate) fn iter_from(&self, from: Offset) -> impl Iterator<Item = &TailBatch> {
+        let start = self.batches.partition_point(|batch| batch.last < from);
+        self.batches.range(start..)
+    }
+
+    /// Batches wholly inside `[from, upto)`; both are batch boundaries.
+    pub(crate) fn iter_range(
+        &self,
+        from: Offset,
+        upto: Offset,
+    ) -> impl Iterator<Item = &TailBatch> {
+        self.iter_from(from)
+            .take_while(move |batch| batch.last < upto)
+    }
+
+    /// Adds whole batches from the one that contains `from`, all below `upto`, to `out`, as the budget
+    /// allows after `have` bytes; returns the bytes added.
+    pub(crate) fn read(
+        &self,
+        (from, upto): (Offset, Offset),
+        budget: ReadBudget,
+        have: usize,
+        out: &mut Vec<Bytes>,
+    ) -> usize {
+        let (mut added, mut count) = (0, 0_usize);
+        for batch in self.iter_from(from).take_while(|batch| batch.last < upto) {
+            let total = have + added;
+            let is_forced = total == 0 && budget.at_least_one;
+            if total + batch.bytes.len() > budget.bytes_max && !is_forced {
+                break;
+            }
+            added += batch.bytes.len();
+            count += 1;
+        }
+        let batches = self.iter_from(from).take(count);
+        if count >= GATHER_COUNT_MIN && added / count < GATHER_BELOW_BYTES {
+            let mut gathered = BytesMut::with_capacity(added);
+            batches.for_each(|batch| gathered.extend_from_slice(&batch.bytes));
+            out.push(gathered.freeze());
+        } else {
+            out.extend(batches.map(|batch| batch.bytes.clone()));
+        }
+        added
+    }
+
+    /// Removes every batch below `upto`, which is a batch boundary, oldest first.
+    pub(crate) fn take_below(&mut self, upto: Offset) -> Option<TailBatch> {
+        let is_below = self.batches.front().is_some_and(|batch| batch.last < upto);
+        let batch = if is_below {
+            self.batches.pop_front()
+        } else {
+            None
+        }?;
+        self.bytes -= batch.bytes.len();
+        Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests;

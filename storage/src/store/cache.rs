@@ -1,0 +1,298 @@
+//! Verified batches of segments, kept in memory up to a byte bound.
+//!
+//! Owns: blocks read back from segments or just written to them, and which to forget.
+//! Never: holds bytes that were not verified; decides what to read.
+//! Invariants: blocks of one log that start inside another do not exist; a block that somebody waits for
+//! stays until it was read once or its waiting time is over, so a small cache still makes progress.
+//! Source: performance.md P9, architecture.md A3.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use model::offset::Offset;
+use model::time::Instant;
+
+use crate::store::{LogId, ReadBudget};
+
+/// Memory of an entry besides its batches, estimated.
+const ENTRY_BYTES: usize = 256;
+
+/// Where one batch lies in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CachedBatch {
+    pub(crate) base: Offset,
+    pub(crate) last: Offset,
+    pub(crate) max_timestamp: i64,
+    /// Index into the block's pieces.
+    pub(crate) piece: usize,
+    /// Range in that piece.
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// Consecutive batches of one log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CachedBlock {
+    pieces: Vec<Bytes>,
+    batches: Vec<CachedBatch>,
+    bytes: usize,
+}
+
+impl CachedBlock {
+    /// Adds a piece of memory that batches lie in; returns its index.
+    pub(crate) fn push_piece(&mut self, piece: Bytes) -> usize {
+        self.bytes += piece.len();
+        self.pieces.push(piece);
+        self.pieces.len() - 1
+    }
+
+    /// Adds the next batch.
+    pub(crate) fn push_batch(&mut self, batch: CachedBatch) {
+        assert!(batch.start < batch.end, "a batch has bytes");
+        self.batches.push(batch);
+    }
+
+    /// First offset held.
+    pub(crate) fn base(&self) -> Option<Offset> {
+        self.batches.first().map(|batch| batch.base)
+    }
+
+    /// Last offset held.
+    pub(crate) fn last(&self) -> Option<Offset> {
+        self.batches.last().map(|batch| batch.last)
+    }
+
+    /// Batches from the one that contains `from`.
+    pub(crate) fn batches_from(&self, from: Offset) -> &[CachedBatch] {
+        let start = self.batches.partition_point(|batch| batch.last < from);
+        self.batches.get(start..).unwrap_or(&[])
+    }
+
+    /// The bytes of one batch.
+    pub(crate) fn batch_bytes(&self, batch: &CachedBatch) -> Bytes {
+        self.slice(batch.piece, batch.start, batch.end)
+    }
+
+    /// Adds whole batches from the one that contains `from`, all below `upto`, to `out`; neighbours in one
+    /// piece become one slice. Returns the bytes added and the offset after the last batch added.
+    pub(crate) fn read(
+        &self,
+        (from, upto): (Offset, Offset),
+        budget: ReadBudget,
+        have: usize,
+        out: &mut Vec<Bytes>,
+    ) -> (usize, Offset) {
+        let (mut added, mut next) = (0, from);
+        let mut open: Option<(usize, usize, usize)> = None;
+        for batch in self
+            .batches_from(from)
+            .iter()
+            .take_while(|batch| batch.last < upto)
+        {
+            let len = batch.end - batch.start;
+            let is_forced = have + added == 0 && budget.at_least_one;
+            if have + added + len > budget.bytes_max && !is_forced {
+                break;
+            }
+            added += len;
+            next = batch.last.next();
+            open = match open {
+                Some((piece, start, end)) if piece == batch.piece && end == batch.start => {
+                    Some((piece, start, batch.end))
+                }
+                Some((piece, start, end)) => {
+                    out.push(self.slice(piece, start, end));
+                    Some((batch.piece, batch.start, batch.end))
+                }
+                None => Some((batch.piece, batch.start, batch.end)),
+            };
+        }
+        if let Some((piece, start, end)) = open {
+            out.push(self.slice(piece, start, end));
+        }
+        (added, next)
+    }
+
+    fn slice(&self, piece: usize, start: usize, end: usize) -> Bytes {
+        self.pieces
+            .get(piece)
+            .map_or_else(Bytes::new, |piece| piece.slice(start..end))
+    }
+
+    fn memory(&self) -> usize {
+        self.bytes + self.batches.len() * size_of::<CachedBatch>() + ENTRY_BYTES
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    block: CachedBlock,
+    memory: usize,
+    is_referenced: bool,
+    /// Somebody waits for it; not evicted before this.
+    wanted_until: Option<Instant>,
+    /// Tells its place in the queue from those of earlier blocks with the same key.
+    ticket: u64,
+}
+
+/// All cached blocks of one store.
+#[derive(Debug)]
+pub(crate) struct BlockCache {
+    entries: BTreeMap<(LogId, Offset), Entry>,
+    // Second-chance order: cheaper on a hit than a linked list and nearly as good.
+    queue: VecDeque<(LogId, Offset, u64)>,
+    next_ticket: u64,
+    bytes: usize,
+    wanted_bytes: usize,
+    bytes_max: usize,
+}
+
+impl BlockCache {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            queue: VecDeque::new(),
+            next_ticket: 0,
+            bytes: 0,
+            wanted_bytes: 0,
+            bytes_max,
+        }
+    }
+
+    /// Whether another block may be loaded: those that are waited for leave room, or there are none.
+    pub(crate) fn has_room(&mut self, now: Instant) -> bool {
+        if self.wanted_bytes >= self.bytes_max && self.wanted_bytes > 0 {
+            self.end_waits(now);
+        }
+        self.wanted_bytes == 0 || self.wanted_bytes < self.bytes_max
+    }
+
+    /// Adds a block; `wanted_until` protects it until it was read or that instant.
+    pub(crate) fn insert(
+        &mut self,
+        now: Instant,
+        log: LogId,
+        block: CachedBlock,
+        wanted_until: Option<Instant>,
+    ) {
+        let (Some(base), Some(last)) = (block.base(), block.last()) else {
+            return;
+        };
+        self.remove_range(log, base, last.next());
+        let memory = block.memory();
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.bytes += memory;
+        if wanted_until.is_some() {
+            self.wanted_bytes += memory;
+        }
+        let entry = Entry {
+            block,
+            memory,
+            is_referenced: false,
+            wanted_until,
+            ticket,
+        };
+        self.entries.insert((log, base), entry);
+        self.queue.push_back((log, base, ticket));
+        self.evict(now);
+    }
+
+    /// The block that contains `offset`.
+    pub(crate) fn find(&mut self, log: LogId, offset: Offset) -> Option<&CachedBlock> {
+        let (_, entry) = self
+            .entries
+            .range_mut((log, Offset::ZERO)..=(log, offset))
+            .next_back()?;
+        if entry.block.last().is_none_or(|last| last < offset) {
+            return None;
+        }
+        entry.is_referenced = true;
+        if entry.wanted_until.take().is_some() {
+            self.wanted_bytes -= entry.memory;
+        }
+        Some(&entry.block)
+    }
+
+    /// Whether a block contains `offset`; does not count as a use.
+    pub(crate) fn contains(&self, log: LogId, offset: Offset) -> bool {
+        let found = self
+            .entries
+            .range((log, Offset::ZERO)..=(log, offset))
+            .next_back();
+        found.is_some_and(|(_, entry)| entry.block.last().is_some_and(|last| last >= offset))
+    }
+
+    /// Forgets every block of a log that starts in `[from, upto)`.
+    pub(crate) fn remove_range(&mut self, log: LogId, from: Offset, upto: Offset) {
+        while let Some((key, _)) = self.entries.range((log, from)..(log, upto)).next() {
+            let key = *key;
+            self.remove(key);
+        }
+    }
+
+    /// Bytes held, with the bookkeeping.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Blocks whose readers never came are protected no longer.
+    fn end_waits(&mut self, now: Instant) {
+        let is_over = |entry: &&mut Entry| entry.wanted_until.is_some_and(|until| until <= now);
+        for entry in self.entries.values_mut().filter(is_over) {
+            entry.wanted_until = None;
+            self.wanted_bytes -= entry.memory;
+        }
+    }
+
+    fn remove(&mut self, key: (LogId, Offset)) {
+        if let Some(entry) = self.entries.remove(&key) {
+            self.bytes -= entry.memory;
+            if entry.wanted_until.is_some() {
+                self.wanted_bytes -= entry.memory;
+            }
+        }
+    }
+
+    fn evict(&mut self, now: Instant) {
+        // Every entry gets at most one second chance per call, so the loop ends.
+        let mut turns = self.queue.len() * 2;
+        while self.bytes > self.bytes_max && turns > 0 && self.entries.len() > 1 {
+            turns -= 1;
+            let Some((log, base, ticket)) = self.queue.pop_front() else {
+                return;
+            };
+            let Some(entry) = self.entries.get_mut(&(log, base)) else {
+                continue;
+            };
+            if entry.ticket != ticket {
+                continue;
+            }
+            let is_wanted = entry.wanted_until.is_some_and(|until| until > now);
+            let is_newest = ticket + 1 == self.next_ticket;
+            if entry.is_referenced || is_wanted || is_newest {
+                entry.is_referenced = false;
+                self.queue.push_back((log, base, ticket));
+            } else {
+                self.remove((log, base));
+            }
+        }
+        self.forget_stale_places();
+    }
+
+    /// Removed blocks leave their place in the queue; it is swept when most of it is stale.
+    fn forget_stale_places(&mut self) {
+        if self.queue.len() > 64 + self.entries.len() * 2 {
+            let entries = &self.entries;
+            self.queue.retain(|(log, base, ticket)| {
+                entries
+                    .get(&(*log, *base))
+                    .is_some_and(|entry| entry.ticket == *ticket)
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+use super::*;
+
+const LOG: LogId = LogId(1);
+
+fn block(base: u64, batches: u64, batch_bytes: usize) -> CachedBlock {
+    let mut block = CachedBlock::default();
+    let count = usize::try_from(batches).unwrap();
+    let piece = block.push_piece(Bytes::from(vec![7; batch_bytes * count]));
+    for number in 0..count {
+        let offset = Offset::new(base + number as u64);
+        block.push_batch(CachedBatch {
+            base: offset,
+            last: offset,
+            max_timestamp: -1,
+            piece,
+            start: number * batch_bytes,
+            end: (number + 1) * batch_bytes,
+        });
+    }
+    block
+}
+
+fn read(cache: &mut BlockCache, from: u64, bytes_max: usize) -> Option<Vec<usize>> {
+    let mut out = Vec::new();
+    let budget = ReadBudget {
+        bytes_max,
+        at_least_one: true,
+    };
+    let found = cache.find(LOG, Offset::new(from))?;
+    found.read((Offset::new(from), Offset::new(1_000)), budget, 0, &mut out);
+    Some(out.iter().map(Bytes::len).collect())
+}
+
+#[test]
+fn neighbouring_batches_are_one_slice() {
+    let mut cache = BlockCache::new(1 << 20);
+    cache.insert(Instant::ZERO, LOG, block(0, 10, 100), None);
+    assert_eq!(read(&mut cache, 3, 10_000), Some(vec![700]));
+    assert_eq!(read(&mut cache, 3, 250), Some(vec![200]));
+    assert_eq!(read(&mut cache, 3, 1), Some(vec![100]));
+    assert_eq!(read(&mut cache, 10, 1), None);
+}
+
+#[test]
+fn bytes_stay_below_the_bound() {
+    let mut cache = BlockCache::new(20_000);
+    for base in 0..100 {
+        cache.insert(Instant::ZERO, LOG, block(base * 10, 10, 100), None);
+        assert!(cache.bytes() <= 20_000);
+    }
+    assert!(cache.contains(LOG, Offset::new(990)));
+    assert!(!cache.contains(LOG, Offset::ZERO));
+}
+
+#[test]
+fn used_blocks_outlive_unused_ones() {
+    let mut cache = BlockCache::new(20_000);
+    cache.insert(Instant::ZERO, LOG, block(0, 10, 100), None);
+    for base in 1..100 {
+        assert!(read(&mut cache, 0, 1).is_some());
+        cache.insert(Instant::ZERO, LOG, block(base * 10, 10, 100), None);
+    }
+    assert!(cache.contains(LOG, Offset::ZERO));
+}
+
+#[test]
+fn block_that_somebody_waits_for_survives_a_cache_that_is_too_small() {
+    let mut cache = BlockCache::new(10);
+    let until = Instant::from_nanos(100);
+    cache.insert(Instant::ZERO, LOG, block(0, 10, 100), Some(until));
+    assert!(!cache.has_room(Instant::ZERO));
+    cache.insert(Instant::ZERO, LOG, block(10, 10, 100), None);
+    assert!(read(&mut cache, 0, 1).is_some());
+    assert!(cache.has_room(Instant::ZERO));
+    cache.insert(Instant::ZERO, LOG, block(20, 10, 100), None);
+    assert!(!cache.contains(LOG, Offset::ZERO));
+}
+
+#[test]
+fn waiting_ends_with_its_deadline() {
+    let mut cache = BlockCache::new(10);
+    cache.insert(
+        Instant::ZERO,
+        LOG,
+        block(0, 10, 100),
+        Some(Instant::from_nanos(100)),
+    );
+    cache.insert(Instant::from_nanos(101), LOG, block(10, 10, 100), None);
+    assert!(!cache.contains(LOG, Offset::ZERO));
+    assert!(cache.has_room(Instant::from_nanos(101)));
+}
+
+#[test]
+fn larger_block_replaces_those_that_start_inside_it() {
+    let mut cache = BlockCache::new(1 << 20);
+    cache.insert(Instant::ZERO, LOG, block(5, 2, 100), None);
+    cache.insert(Instant::ZERO, LOG, block(0, 10, 100), None);
+    assert_eq!(read(&mut cache, 8, 100), Some(vec![100]));
+    assert_eq!(read(&mut cache, 5, 10_000), Some(vec![500]));
+}

@@ -1,0 +1,368 @@
+//! The manifest of one core: records in order, one group in flight, a new generation when it is full.
+//!
+//! Owns: record numbers, what is to happen once a record is durable, the manifest's files.
+//! Never: knows what records mean.
+//! Invariants: follow-ups run in record order, each after its record is durable; a generation is written
+//! whole before the one before it is closed by `Switched`, and only then takes records.
+//! Source: reliability.md 2.2, 2.3 I5 to I8.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use model::ids::ShardId;
+use model::limits::BLOCK_BYTES;
+use model::offset::Offset;
+
+use super::LogId;
+use super::outbox::{Outbox, Purpose, SegmentAt};
+use crate::format::Uid;
+use crate::format::frame::Frame;
+use crate::format::layout::manifest_path;
+use crate::format::manifest::{FLAG_CHECKPOINT_END, ManifestHeader, Record, encode_group};
+use crate::io::{FileKey, FileOp};
+
+/// Records of one group at most.
+const GROUP_RECORDS_MAX: usize = 4_096;
+
+/// Upper bound of one encoded record.
+const RECORD_BYTES_MAX: u64 = 96;
+
+/// One block.
+const BLOCK: u64 = BLOCK_BYTES as u64;
+
+/// What follows when a record is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Groups may be written to the segment.
+    SegmentReady(SegmentAt, FileKey),
+    /// Groups may be written to the journal file.
+    JournalPresent(FileKey),
+    /// The journal file is free.
+    JournalRetired(FileKey),
+    /// Readers see the new log start.
+    LogStart(LogId, Offset),
+    /// These files are removed (I6).
+    Remove(Vec<String>),
+    /// The orderly stop is complete.
+    Stopped,
+}
+
+/// The file that takes records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ManifestFile {
+    pub(crate) key: FileKey,
+    pub(crate) uid: Uid,
+    pub(crate) generation: u64,
+    pub(crate) len: u64,
+    /// Where the next group goes.
+    pub(crate) position: u64,
+    pub(crate) next_seq: u64,
+    pub(crate) durable_seq: u64,
+    pub(crate) prev_hash: u64,
+}
+
+impl ManifestFile {
+    /// Bytes for groups, leaving room for the last record, which names the next generation.
+    fn room(&self) -> u64 {
+        self.len.saturating_sub(self.position + BLOCK)
+    }
+
+    /// Encodes one group at the present position and moves on.
+    fn encode(&mut self, records: &[Record], flags: u32) -> (u64, Vec<Bytes>, u32) {
+        let frame = Frame {
+            lineage: self.uid,
+            seq: self.next_seq,
+            block: self.position / BLOCK,
+            durable_through: self.durable_seq,
+            prev_hash: self.prev_hash,
+            count: 0,
+            body_len: 0,
+            flags,
+        };
+        let group = encode_group(frame, records);
+        let position = self.position;
+        self.position += u64::from(group.len);
+        assert!(
+            self.position <= self.len,
+            "groups stay inside the zeroed file"
+        );
+        self.next_seq += 1;
+        self.prev_hash = group.hash;
+        (position, group.pieces, group.len)
+    }
+}
+
+/// The next generation on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Successor {
+    /// None is needed.
+    None,
+    /// The file is being created.
+    Creating(ManifestFile),
+    /// It may be filled.
+    Created(ManifestFile),
+    /// Header and checkpoint are being written.
+    Filling(ManifestFile),
+    /// The present file is being closed in its favour.
+    Switching(ManifestFile),
+}
+
+/// The manifest.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    shard: ShardId,
+    bytes_min: u64,
+    file: ManifestFile,
+    /// Whether the shell has it open.
+    is_open: bool,
+    successor: Successor,
+    queue: VecDeque<Record>,
+    /// Number of the newest record ever queued; records count from 1.
+    newest_record: u64,
+    durable_record: u64,
+    /// Records covered by the write under way.
+    inflight_record: Option<u64>,
+    thens: VecDeque<(u64, Then)>,
+    ready: VecDeque<Then>,
+    /// Generations up to this one were tried: a path is never used twice.
+    tried: u64,
+    /// Whether the device has room for another file.
+    pub(crate) may_grow: bool,
+}
+
+impl Manifest {
+    /// A manifest that goes on in `file`, which recovery began and the shell is opening.
+    pub(crate) fn new(shard: ShardId, bytes_min: u64, file: ManifestFile) -> Self {
+        Self {
+            shard,
+            bytes_min: bytes_min.max(4 * BLOCK),
+            file,
+            is_open: false,
+            successor: Successor::None,
+            queue: VecDeque::new(),
+            newest_record: 0,
+            durable_record: 0,
+            inflight_record: None,
+            thens: VecDeque::new(),
+            ready: VecDeque::new(),
+            tried: file.generation,
+            may_grow: true,
+        }
+    }
+
+    /// Queues a record; gives its number.
+    pub(crate) fn push(&mut self, record: Record) -> u64 {
+        self.queue.push_back(record);
+        self.newest_record += 1;
+        self.newest_record
+    }
+
+    /// Queues a record and what follows once it is durable.
+    pub(crate) fn push_then(&mut self, record: Record, then: Then) -> u64 {
+        let number = self.push(record);
+        self.thens.push_back((number, then));
+        number
+    }
+
+    /// Every record up to this number is durable.
+    pub(crate) fn durable_record(&self) -> u64 {
+        self.durable_record
+    }
+
+    /// Next follow-up that is due.
+    pub(crate) fn poll_ready(&mut self) -> Option<Then> {
+        self.ready.pop_front()
+    }
+
+    /// Whether a checkpoint of everything is to be taken now, with [`Self::fill`].
+    pub(crate) fn wants_checkpoint(&self) -> bool {
+        matches!(self.successor, Successor::Created(_))
+            && self.is_open
+            && self.inflight_record.is_none()
+    }
+
+    /// Starts what can be started: a group of records, or the next generation's file. `records_now` is the
+    /// number of records a checkpoint would have, asked for only when one is needed.
+    pub(crate) fn seal(
+        &mut self,
+        outbox: &mut Outbox,
+        uid: impl FnOnce() -> Uid,
+        records_now: impl FnOnce() -> u64,
+    ) {
+        if self.wants_successor() {
+            self.create_successor(outbox, uid(), records_now());
+        }
+        let may_write = matches!(
+            self.successor,
+            Successor::None | Successor::Creating(_) | Successor::Created(_)
+        );
+        if may_write && self.is_open && self.inflight_record.is_none() {
+            self.write_group(outbox);
+        }
+    }
+
+    fn wants_successor(&self) -> bool {
+        let is_filling_up = self.file.room() < self.file.len / 4;
+        self.successor == Successor::None && is_filling_up && self.may_grow
+    }
+
+    fn create_successor(&mut self, outbox: &mut Outbox, uid: Uid, records_now: u64) {
+        let needed = 4 * (records_now * RECORD_BYTES_MAX + 4 * BLOCK);
+        let len = needed.max(self.bytes_min).next_multiple_of(BLOCK);
+        let generation = self.tried + 1;
+        self.tried = generation;
+        let key = outbox.file_key();
+        let file = ManifestFile {
+            key,
+            uid,
+            generation,
+            len,
+            position: BLOCK,
+            next_seq: 1,
+            durable_seq: 0,
+            prev_hash: 0,
+        };
+        self.successor = Successor::Creating(file);
+        let path = manifest_path(self.shard, generation);
+        outbox.file(
+            Purpose::ManifestCreate(key),
+            FileOp::Create {
+                file: key,
+                path,
+                len,
+            },
+        );
+    }
+
+    fn write_group(&mut self, outbox: &mut Outbox) {
+        let file = &mut self.file;
+        let fitting = file.room().saturating_sub(BLOCK) / RECORD_BYTES_MAX;
+        let fitting = usize::try_from(fitting).unwrap_or(GROUP_RECORDS_MAX);
+        let count = self.queue.len().min(GROUP_RECORDS_MAX).min(fitting);
+        if count == 0 {
+            return;
+        }
+        let records: Vec<Record> = self.queue.drain(..count).collect();
+        let (position, pieces, len) = file.encode(&records, 0);
+        let waiting = u64::try_from(self.queue.len()).unwrap_or(u64::MAX);
+        self.inflight_record = Some(self.newest_record - waiting);
+        outbox.write(Purpose::ManifestGroup, (file.key, position), pieces, len);
+    }
+
+    /// The shell opened the file that recovery began.
+    pub(crate) fn opened(&mut self) {
+        self.is_open = true;
+    }
+
+    /// The next generation's file exists.
+    pub(crate) fn created(&mut self) {
+        match self.successor {
+            Successor::Creating(file) => self.successor = Successor::Created(file),
+            other => self.successor = other,
+        }
+    }
+
+    /// The next generation's file could not be created; it is tried again when there is room.
+    pub(crate) fn create_failed(&mut self, outbox: &mut Outbox) {
+        if let Successor::Creating(file) = self.successor {
+            let path = manifest_path(self.shard, file.generation);
+            outbox.file(Purpose::Cleanup, FileOp::Remove { path });
+        }
+        self.successor = Successor::None;
+    }
+
+    /// Writes header and checkpoint of the next generation. `checkpoint` says everything that is true
+    /// now, so records in the queue are part of it.
+    pub(crate) fn fill(&mut self, outbox: &mut Outbox, checkpoint: &[Record]) {
+        let Successor::Created(mut file) = self.successor else {
+            return;
+        };
+        let needed = u64::try_from(checkpoint.len()).unwrap_or(u64::MAX) * RECORD_BYTES_MAX;
+        if 2 * needed + 4 * BLOCK > file.len {
+            // The world grew while the file was created: a larger one is needed.
+            outbox.file(Purpose::Cleanup, FileOp::Close { file: file.key });
+            let path = manifest_path(self.shard, file.generation);
+            outbox.file(Purpose::Cleanup, FileOp::Remove { path });
+            self.successor = Successor::None;
+            return;
+        }
+        let header = ManifestHeader {
+            uid: file.uid,
+            generation: file.generation,
+            shard: self.shard,
+        };
+        let mut pieces = vec![Bytes::from(header.encode())];
+        let groups = checkpoint.len().div_ceil(GROUP_RECORDS_MAX).max(1);
+        for number in 0..groups {
+            let rest = checkpoint.get(number * GROUP_RECORDS_MAX..).unwrap_or(&[]);
+            let records = rest.get(..rest.len().min(GROUP_RECORDS_MAX)).unwrap_or(&[]);
+            let is_last = number + 1 == groups;
+            let flags = if is_last { FLAG_CHECKPOINT_END } else { 0 };
+            let (_, group, len) = file.encode(records, flags);
+            push_padded(&mut pieces, group, len);
+        }
+        self.queue.clear();
+        self.inflight_record = Some(self.newest_record);
+        self.successor = Successor::Filling(file);
+        let len = u32::try_from(file.position).unwrap_or(u32::MAX);
+        outbox.write(Purpose::ManifestHead(file.key), (file.key, 0), pieces, len);
+    }
+
+    /// Header and checkpoint are durable: the present file names its successor, or there was none.
+    pub(crate) fn filled(&mut self, outbox: &mut Outbox) {
+        let Successor::Filling(mut next) = self.successor else {
+            return;
+        };
+        next.durable_seq = next.next_seq - 1;
+        let file = &mut self.file;
+        let record = Record::Switched {
+            generation: next.generation,
+        };
+        let (position, pieces, len) = file.encode(&[record], 0);
+        outbox.write(Purpose::ManifestGroup, (file.key, position), pieces, len);
+        self.successor = Successor::Switching(next);
+    }
+
+    /// The group under way is durable.
+    pub(crate) fn written(&mut self, outbox: &mut Outbox) {
+        if let Successor::Switching(next) = self.successor {
+            let old = std::mem::replace(&mut self.file, next);
+            outbox.file(Purpose::Cleanup, FileOp::Close { file: old.key });
+            let path = manifest_path(self.shard, old.generation);
+            outbox.file(Purpose::Cleanup, FileOp::Remove { path });
+            self.successor = Successor::None;
+        } else {
+            self.file.durable_seq = self.file.next_seq - 1;
+        }
+        self.finish_write();
+    }
+
+    fn finish_write(&mut self) {
+        if let Some(number) = self.inflight_record.take() {
+            assert!(
+                number >= self.durable_record,
+                "records become durable in order"
+            );
+            self.durable_record = number;
+        }
+        while self
+            .thens
+            .front()
+            .is_some_and(|(number, _)| *number <= self.durable_record)
+        {
+            if let Some((_, then)) = self.thens.pop_front() {
+                self.ready.push_back(then);
+            }
+        }
+    }
+}
+
+/// Adds a group's pieces and its padding, so that the next group starts on a block.
+fn push_padded(pieces: &mut Vec<Bytes>, group: Vec<Bytes>, len: u32) {
+    let used: usize = group.iter().map(Bytes::len).sum();
+    let padding = (len as usize).saturating_sub(used);
+    pieces.extend(group);
+    if padding > 0 {
+        pieces.push(Bytes::from(vec![0; padding]));
+    }
+}

@@ -1,0 +1,213 @@
+//! Retention: which sealed segments may go, and the log start that follows.
+//!
+//! Owns: retention by time and size, DeleteRecords, the periodic pass over all logs.
+//! Never: drops anything at or above the high watermark; drops part of a segment.
+//! Invariants: I6: manifest record first, then the file; readers see a log start only when it is durable.
+//! Source: reliability.md 2.8, kafka.md 3.5.
+
+use std::ops::Bound;
+use std::time::Duration;
+
+use model::ids::TopicPartition;
+use model::offset::Offset;
+use model::time::{Instant, Now};
+
+use super::manifest::Then;
+use super::{LogId, Store, StoreEvent};
+use crate::format::manifest::Record;
+use crate::log::segment::Segment;
+use crate::log::state::Log;
+
+/// Interval of the pass.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Logs looked at in one pass.
+const LOGS_PER_TICK: usize = 256;
+
+/// Where the pass over all logs stands.
+#[derive(Debug)]
+pub(crate) struct RetentionCursor {
+    after: Option<TopicPartition>,
+    next_tick: Instant,
+}
+
+impl RetentionCursor {
+    pub(crate) fn new(now: Now) -> Self {
+        Self {
+            after: None,
+            next_tick: now.instant.after(TICK),
+        }
+    }
+
+    /// When the pass goes on.
+    pub(crate) fn next_tick(&self) -> Instant {
+        self.next_tick
+    }
+}
+
+impl Store {
+    /// Moves the log start to `before` (at most the high watermark). Durable when `StoreEvent::LogStartMoved` comes.
+    pub fn delete_records(&mut self, _now: Now, id: LogId, before: Offset) {
+        let Some(log) = self.logs.get_mut(&id) else {
+            return;
+        };
+        let before = before.min(log.high_watermark);
+        if before <= log.log_start {
+            self.events.push_back(StoreEvent::LogStartMoved(id));
+        } else {
+            self.want_log_start(id, before);
+        }
+    }
+
+    /// Looks at the next logs, when it is time.
+    pub(super) fn keep_retention(&mut self, now: Now) {
+        if self.retention.next_tick > now.instant || self.stop.is_begun() {
+            return;
+        }
+        self.retention.next_tick = now.instant.after(TICK);
+        let from = self
+            .retention
+            .after
+            .map_or(Bound::Unbounded, Bound::Excluded);
+        let next: Vec<(TopicPartition, LogId)> = self
+            .by_partition
+            .range((from, Bound::Unbounded))
+            .take(LOGS_PER_TICK)
+            .map(|(tp, id)| (*tp, *id))
+            .collect();
+        let is_end = next.len() < LOGS_PER_TICK;
+        self.retention.after = next.last().map(|(tp, _)| *tp).filter(|_| !is_end);
+        next.into_iter().for_each(|(_, id)| self.keep_log(now, id));
+    }
+
+    fn keep_log(&mut self, now: Now, id: LogId) {
+        let Some(log) = self.logs.get_mut(&id) else {
+            return;
+        };
+        log.producers.expire(now.wall.as_millis());
+        if log.must_end_idle_segment(now) {
+            self.end_segment(now, id);
+        }
+        let Some(log) = self.logs.get(&id) else {
+            return;
+        };
+        let start = log.retained_from(now).min(log.high_watermark);
+        if start > log.log_start_wanted {
+            self.want_log_start(id, start);
+        }
+    }
+
+    fn want_log_start(&mut self, id: LogId, start: Offset) {
+        let Some(log) = self.logs.get_mut(&id) else {
+            return;
+        };
+        if start <= log.log_start_wanted {
+            return;
+        }
+        log.log_start_wanted = start;
+        let record = Record::LogStart {
+            log: id,
+            offset: start,
+        };
+        self.manifest.push_then(record, Then::LogStart(id, start));
+    }
+
+    /// The manifest says so: readers see the log start, and segments below it go.
+    pub(super) fn log_start_moved(&mut self, now: Now, id: LogId, start: Offset) {
+        let Some(log) = self.logs.get_mut(&id) else {
+            return;
+        };
+        log.log_start = log.log_start.max(start);
+        log.epochs.trim_front(log.log_start);
+        log.holes.retain(|hole| hole.upto > start);
+        self.cache.remove_range(id, Offset::ZERO, start);
+        self.events.push_back(StoreEvent::LogStartMoved(id));
+        self.end_if_all_deleted(now, id);
+        while self.drop_oldest_segment(id) {}
+    }
+
+    /// An active segment whose records are all deleted ends, so that it can go.
+    fn end_if_all_deleted(&mut self, now: Now, id: LogId) {
+        let Some(log) = self.logs.get(&id) else {
+            return;
+        };
+        let Some(segment) = log.active() else { return };
+        if segment.durable_groups > 0 && segment.is_settled() && segment.upto <= log.log_start {
+            self.end_segment(now, id);
+        }
+    }
+
+    pub(super) fn drop_oldest_segment(&mut self, id: LogId) -> bool {
+        let Some(log) = self.logs.get_mut(&id) else {
+            return false;
+        };
+        let (log_start, partition) = (log.log_start, log.partition);
+        let is_over = |segment: &mut Segment| segment.is_sealed() && segment.upto <= log_start;
+        let Some(segment) = log.segments.pop_front_if(is_over) else {
+            return false;
+        };
+        let paths = self.release_segment(partition, &segment);
+        let record = Record::SegmentRemove {
+            log: id,
+            uid: segment.uid,
+        };
+        self.manifest.push_then(record, Then::Remove(paths));
+        true
+    }
+}
+
+impl Segment {
+    /// Timestamp that decides its age, ms.
+    fn newest_ms(&self) -> i64 {
+        if self.max_timestamp >= 0 {
+            self.max_timestamp
+        } else {
+            self.created_ms
+        }
+    }
+}
+
+impl Log {
+    /// Whether its active segment ends although nothing is being written: it is old, or expired whole.
+    fn must_end_idle_segment(&self, now: Now) -> bool {
+        let Some(segment) = self.active() else {
+            return false;
+        };
+        if segment.durable_groups == 0 || !segment.is_settled() {
+            return false;
+        }
+        self.is_active_old(now) || self.is_expired(now, segment)
+    }
+
+    fn is_expired(&self, now: Now, segment: &Segment) -> bool {
+        let Some(retention_ms) = self.config.retention_ms else {
+            return false;
+        };
+        let age = now.wall.as_millis().saturating_sub(segment.newest_ms());
+        self.config.is_delete_policy && u64::try_from(age).is_ok_and(|age| age > retention_ms)
+    }
+
+    /// The log start that retention asks for.
+    fn retained_from(&self, now: Now) -> Offset {
+        let mut start = self.log_start_wanted;
+        let mut bytes = self.segment_bytes() + self.tail.bytes() as u64;
+        for segment in self
+            .segments
+            .iter()
+            .take_while(|segment| segment.is_sealed())
+        {
+            let left = bytes.saturating_sub(segment.end);
+            let is_surplus = self
+                .config
+                .retention_bytes
+                .is_some_and(|limit| left >= limit);
+            let is_surplus = is_surplus && self.config.is_delete_policy;
+            if segment.upto > start && !is_surplus && !self.is_expired(now, segment) {
+                break;
+            }
+            bytes = left;
+            start = start.max(segment.upto);
+        }
+        start
+    }
+}

@@ -1,0 +1,11 @@
+mod commit;
+mod crash;
+mod damage;
+mod lookup;
+mod many;
+mod model;
+mod retention;
+mod segments;
+mod space;
+mod stop;
+mod world;

@@ -1,0 +1,180 @@
+//! Segments: rolling, extending, journal recycling, reading back, open files.
+
+use super::world::{World, small_config};
+use crate::log::LogConfig;
+use crate::store::StoreConfig;
+
+fn paths(world: &World, ending: &str) -> Vec<String> {
+    let files = world.disk.files();
+    files
+        .into_iter()
+        .map(|(path, _)| path)
+        .filter(|path| path.ends_with(ending))
+        .collect()
+}
+
+fn small_segments() -> LogConfig {
+    LogConfig {
+        segment_bytes: 256 * 1024,
+        ..LogConfig::default()
+    }
+}
+
+#[test]
+fn segments_roll_at_their_size_and_everything_is_read_back() {
+    let mut world = World::with(StoreConfig {
+        cache_bytes_max: 0,
+        ..small_config()
+    });
+    let id = world.log_with(0, small_segments());
+    let mut tail = 0;
+    for turn in 0..200 {
+        let appended = world.append(id, 1 + turn % 3, 10_000);
+        tail += usize::from(appended.last_offset.get() >= 137);
+        world.settle();
+    }
+    assert!(paths(&world, ".seg").len() > 5);
+    for path in paths(&world, ".seg") {
+        assert!(world.disk.contents(&path).unwrap().len() <= 256 * 1024 + 64 * 1024);
+    }
+    assert_eq!(world.read_all(id, 0).len(), 200);
+    assert_eq!(world.read_all(id, 137).len(), tail);
+}
+
+#[test]
+fn batch_larger_than_a_segment_gets_one_of_its_own() {
+    let mut world = World::new();
+    let id = world.log_with(0, small_segments());
+    world.append(id, 1, 600_000);
+    world.append(id, 1, 600_000);
+    world.append(id, 1, 100);
+    world.settle();
+    assert_eq!(world.visible(id), 3);
+    assert_eq!(world.read_all(id, 0).len(), 3);
+}
+
+#[test]
+fn batch_too_large_for_the_journal_waits_for_its_segment() {
+    let mut world = World::new();
+    let id = world.log(0);
+    world.append(id, 1, 4 << 20);
+    world.append(id, 1, 10);
+    world.settle();
+    assert_eq!(world.visible(id), 2);
+    assert_eq!(world.read_all(id, 0).len(), 2);
+}
+
+#[test]
+fn segment_ends_at_its_age() {
+    let mut world = World::new();
+    let config = LogConfig {
+        segment_ms: 20_000,
+        ..LogConfig::default()
+    };
+    let id = world.log_with(0, config);
+    for _ in 0..10 {
+        world.append(id, 1, 10);
+        world.pass_ms(6_000);
+    }
+    assert!(paths(&world, ".idx").len() >= 2);
+    assert_eq!(world.read_all(id, 0).len(), 10);
+}
+
+#[test]
+fn journal_files_are_used_again_and_stay_few() {
+    let mut world = World::new();
+    let ids: Vec<_> = (0..10).map(|number| world.log(number)).collect();
+    for turn in 0..2_000 {
+        world.append(ids[turn % 10], 1, 1_000);
+        world.settle();
+        if turn % 50 == 0 {
+            world.advance_ms(10);
+        }
+    }
+    assert!(paths(&world, ".j").len() <= 4, "{:?}", paths(&world, ".j"));
+    for id in ids {
+        assert_eq!(world.visible(id), 200);
+        assert_eq!(world.read_all(id, 0).len(), 200);
+    }
+}
+
+#[test]
+fn open_segment_files_are_bounded() {
+    let mut world = World::with(StoreConfig {
+        cache_bytes_max: 0,
+        ..small_config()
+    });
+    let ids: Vec<_> = (0..40).map(|number| world.log(number)).collect();
+    for _ in 0..3 {
+        ids.iter().for_each(|id| {
+            world.append(*id, 1, 100);
+        });
+        world.pass_ms(6_000);
+    }
+    let open = world
+        .paths
+        .values()
+        .filter(|path| path.ends_with(".seg"))
+        .count();
+    assert!(open <= 8, "{open} files are open");
+    for id in ids {
+        assert_eq!(world.read_all(id, 0).len(), 3);
+    }
+}
+
+#[test]
+fn index_of_a_sealed_segment_is_rebuilt_when_its_file_is_gone() {
+    let mut world = World::with(StoreConfig {
+        cache_bytes_max: 0,
+        ..small_config()
+    });
+    let id = world.log_with(0, small_segments());
+    for _ in 0..60 {
+        world.append(id, 1, 10_000);
+        world.settle();
+    }
+    for segment in &mut world.store.logs.get_mut(&id).unwrap().segments {
+        if segment.is_sealed() {
+            segment.index = None;
+        }
+    }
+    let indexes = paths(&world, ".idx");
+    for (number, path) in indexes.iter().enumerate() {
+        if number % 2 == 0 {
+            world.disk.truncate(path, 30);
+        }
+    }
+    assert_eq!(world.read_all(id, 0).len(), 60);
+}
+
+#[test]
+fn manifest_moves_to_new_generations() {
+    let mut world = World::with(StoreConfig {
+        manifest_bytes: 32 * 1024,
+        ..small_config()
+    });
+    let id = world.log_with(
+        0,
+        LogConfig {
+            segment_bytes: 64 * 1024,
+            ..LogConfig::default()
+        },
+    );
+    for _ in 0..100 {
+        world.append(id, 1, 40_000);
+        world.settle();
+    }
+    let manifests: Vec<_> = world
+        .disk
+        .files()
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    let manifests: Vec<_> = manifests
+        .iter()
+        .filter(|path| path.contains("manifest."))
+        .collect();
+    assert_eq!(manifests.len(), 1);
+    assert!(!manifests[0].ends_with("00001"), "{manifests:?}");
+    assert_eq!(world.read_all(id, 0).len(), 100);
+}

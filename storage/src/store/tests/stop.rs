@@ -1,0 +1,91 @@
+//! The orderly stop.
+
+use super::world::World;
+use crate::io::IoError;
+use crate::log::LogConfig;
+
+#[test]
+fn stop_writes_everything_and_leaves_only_sealed_segments() {
+    let mut world = World::new();
+    let ids: Vec<_> = (0..5).map(|number| world.log(number)).collect();
+    for turn in 0..40 {
+        world.append(ids[turn % 4], 1, 5_000);
+        if turn % 3 == 0 {
+            world.round();
+        }
+    }
+    world.store.begin_shutdown(world.now);
+    assert_eq!(world.try_append(ids[0], 1, 10), Err(IoError::Device(108)));
+    assert!(!world.store.is_shut_down());
+    world.settle();
+    assert!(world.store.is_shut_down());
+    let files: Vec<String> = world
+        .disk
+        .files()
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    assert!(!files.iter().any(|path| path.ends_with(".j")), "{files:?}");
+    assert_eq!(
+        files.iter().filter(|path| path.ends_with(".seg")).count(),
+        4
+    );
+    assert_eq!(
+        files.iter().filter(|path| path.ends_with(".idx")).count(),
+        4
+    );
+    assert!(ids[..4].iter().all(|id| world.flushed(*id) == 10));
+}
+
+#[test]
+fn stop_of_an_idle_store_ends() {
+    let mut world = World::new();
+    world.store.begin_shutdown(world.now);
+    world.settle();
+    assert!(world.store.is_shut_down());
+}
+
+#[test]
+fn stop_in_the_middle_of_everything_ends() {
+    for steps in 0..20 {
+        let mut world = World::new();
+        let id = world.log_with(
+            0,
+            LogConfig {
+                segment_bytes: 64 * 1024,
+                ..LogConfig::default()
+            },
+        );
+        for _ in 0..steps {
+            world.append(id, 1, 30_000);
+            world.round();
+            if world.pending.len() > 3 {
+                world.complete(0);
+            }
+        }
+        world.store.begin_shutdown(world.now);
+        world.settle();
+        assert!(world.store.is_shut_down(), "stop after {steps} steps");
+        assert_eq!(world.flushed(id), steps);
+    }
+}
+
+#[test]
+fn stop_without_room_ends_and_keeps_the_journal() {
+    let mut world = World::new();
+    let id = world.log(0);
+    world.append(id, 1, 1_000);
+    world.settle();
+    world.capacity = 0;
+    world.store.begin_shutdown(world.now);
+    world.settle();
+    assert!(world.store.is_shut_down());
+    let files: Vec<String> = world
+        .disk
+        .files()
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    assert!(files.iter().any(|path| path.ends_with(".j")), "{files:?}");
+    assert_eq!(world.visible(id), 1);
+}

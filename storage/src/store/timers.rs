@@ -1,0 +1,86 @@
+//! The passing of time: what becomes due, and when to come back.
+//!
+//! Owns: `handle_timeout` and `poll_timeout`.
+//! Never: works in proportion to the number of partitions in one call.
+//! Invariants: everything that waits for time is covered by `poll_timeout`.
+//! Source: reliability.md 2.2 (age limit), 2.4 (seal).
+
+use std::time::Duration;
+
+use model::time::{Instant, Now};
+
+use super::{LogId, Store};
+
+/// Timers handled in one call at most.
+const TIMERS_PER_CALL_MAX: usize = 1_024;
+
+impl Store {
+    /// Feeds the passing of time.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.journal.seal_at.is_some_and(|due| due <= now.instant) {
+            self.journal.seal_at = None;
+            self.journal.is_seal_due = true;
+        }
+        self.handle_memory_timers(now.instant);
+        self.handle_age_timers(now.instant);
+        if self.reads.wake_at.is_some_and(|due| due <= now.instant) {
+            self.wake_blocked();
+        }
+        self.poll_space(now);
+        self.keep_retention(now);
+    }
+
+    /// When [`Self::handle_timeout`] is next due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        // A store that stops asks for no space and deletes nothing by age.
+        let is_serving = !self.stop.is_begun();
+        let candidates = [
+            self.journal.seal_at,
+            self.memory_timers.first().map(|(due, _)| *due),
+            self.age_timers.first().map(|(due, _)| *due),
+            self.reads.wake_at,
+            self.space.next_poll().filter(|_| is_serving),
+            is_serving.then(|| self.retention.next_tick()),
+        ];
+        candidates.into_iter().flatten().min()
+    }
+
+    fn handle_memory_timers(&mut self, now: Instant) {
+        for _ in 0..TIMERS_PER_CALL_MAX {
+            let Some((_, id)) = pop_due(&mut self.memory_timers, now) else {
+                return;
+            };
+            if let Some(log) = self.logs.get_mut(&id) {
+                log.listed.is_memory_timed = false;
+            }
+            self.mark_dirty(id);
+        }
+    }
+
+    fn handle_age_timers(&mut self, now: Instant) {
+        let age = Duration::from_millis(self.config.tail_age_ms);
+        for _ in 0..TIMERS_PER_CALL_MAX {
+            let Some((_, id)) = pop_due(&mut self.age_timers, now) else {
+                return;
+            };
+            let Some(log) = self.logs.get_mut(&id) else {
+                continue;
+            };
+            log.listed.is_age_timed = false;
+            if log.unflushed_bytes > 0 && log.unflushed_since.after(age) <= now {
+                self.want_flush(id);
+            } else {
+                self.arm_age_timer(id);
+            }
+        }
+    }
+}
+
+fn pop_due(
+    timers: &mut std::collections::BTreeSet<(Instant, LogId)>,
+    now: Instant,
+) -> Option<(Instant, LogId)> {
+    let (due, _) = timers.first()?;
+    if *due > now { None } else { timers.pop_first() }
+}
