@@ -88,9 +88,20 @@ def run_kafka_python(address, topic, group, lines):
         for part, records in batches.items():
             for record in records:
                 lines.put(f"R {part.partition} {record.offset}")
-        if batches:
-            consumer.commit()
+        if batches and commits(consumer):
             lines.put("C")
+
+
+def commits(consumer):
+    """Commits the position; false while the broker is away, which the client reports as an error."""
+    from kafka.errors import KafkaError
+
+    try:
+        consumer.commit()
+        return True
+    except KafkaError as error:
+        print(f"commit: {error!r}", flush=True)
+        return False
 
 
 def process_member(target):

@@ -20,7 +20,14 @@ use crate::rig::{Quorum, Rig};
 
 type Created = Vec<(String, Result<api::metadata::CreatedTopic, MetadataError>)>;
 
-fn create(rig: &mut Rig, names: &[&str], validate_only: bool) -> Created {
+/// Whether a change is made or only checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Intent {
+    Make,
+    Check,
+}
+
+fn create(rig: &mut Rig, names: &[&str], intent: Intent) -> Created {
     let topics = names
         .iter()
         .map(|name| Rig::new_topic(name, 2, &[]))
@@ -28,7 +35,7 @@ fn create(rig: &mut Rig, names: &[&str], validate_only: bool) -> Created {
     let deadline = rig.deadline(1_000);
     let reply = rig.ask(Command::CreateTopics {
         topics,
-        validate_only,
+        validate_only: intent == Intent::Check,
         deadline,
     });
     let Reply::TopicsCreated(created) = reply else {
@@ -37,7 +44,7 @@ fn create(rig: &mut Rig, names: &[&str], validate_only: bool) -> Created {
     created
 }
 
-fn alter(rig: &mut Rig, key: &str, value: &str, validate_only: bool) -> Result<(), MetadataError> {
+fn alter(rig: &mut Rig, key: &str, value: &str, intent: Intent) -> Result<(), MetadataError> {
     let changes = vec![ConfigChange {
         resource: ConfigResource::Topic("t".to_owned()),
         is_replacement: false,
@@ -46,7 +53,7 @@ fn alter(rig: &mut Rig, key: &str, value: &str, validate_only: bool) -> Result<(
     let deadline = rig.deadline(1_000);
     let reply = rig.ask(Command::AlterConfigs {
         changes,
-        validate_only,
+        validate_only: intent == Intent::Check,
         deadline,
     });
     let Reply::ConfigsAltered(mut altered) = reply else {
@@ -66,12 +73,12 @@ fn described(rig: &mut Rig, key: &str) -> (Option<String>, ConfigSource) {
     (entry.value, entry.source)
 }
 
-fn add(rig: &mut Rig, total: u32, validate_only: bool) -> Result<(), MetadataError> {
+fn add(rig: &mut Rig, total: u32, intent: Intent) -> Result<(), MetadataError> {
     let topics = vec![("t".to_owned(), total, Vec::new())];
     let deadline = rig.deadline(1_000);
     let reply = rig.ask(Command::CreatePartitions {
         topics,
-        validate_only,
+        validate_only: intent == Intent::Check,
         deadline,
     });
     let Reply::PartitionsCreated(mut answers) = reply else {
@@ -84,7 +91,7 @@ fn add(rig: &mut Rig, total: u32, validate_only: bool) -> Result<(), MetadataErr
 fn each_topic_of_a_request_succeeds_or_fails_on_its_own() {
     let mut rig = Rig::new();
     rig.create("old", &[]);
-    let created = create(&mut rig, &["a", "old", "twice", "twice", "b"], false);
+    let created = create(&mut rig, &["a", "old", "twice", "twice", "b"], Intent::Make);
     let names: Vec<_> = created.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, vec!["a", "old", "twice", "twice", "b"]);
     assert_eq!(created[0].1.as_ref().unwrap().partitions, 2);
@@ -108,7 +115,7 @@ fn each_topic_of_a_request_succeeds_or_fails_on_its_own() {
 fn a_request_of_which_nothing_can_be_made_proposes_nothing() {
     let mut rig = Rig::new();
     rig.quorum = Quorum::IsSilent;
-    let created = create(&mut rig, &["bad name"], false);
+    let created = create(&mut rig, &["bad name"], Intent::Make);
     assert!(matches!(created[0].1, Err(MetadataError::InvalidTopic(_))));
     assert!(rig.proposals.is_empty());
 }
@@ -116,19 +123,19 @@ fn a_request_of_which_nothing_can_be_made_proposes_nothing() {
 #[test]
 fn validate_only_changes_nothing() {
     let mut rig = Rig::new();
-    let created = create(&mut rig, &["t"], true);
+    let created = create(&mut rig, &["t"], Intent::Check);
     assert_eq!(created[0].1.as_ref().unwrap().id, TopicId::NONE);
     assert_eq!(rig.image.topic_count(), 0);
     rig.create("t", &[]);
     let before = rig.image.index();
-    assert_eq!(add(&mut rig, 3, true), Ok(()));
+    assert_eq!(add(&mut rig, 3, Intent::Check), Ok(()));
     assert!(matches!(
-        add(&mut rig, 1, true),
+        add(&mut rig, 1, Intent::Check),
         Err(MetadataError::InvalidPartitions(_))
     ));
-    assert_eq!(alter(&mut rig, "retention.ms", "5", true), Ok(()));
+    assert_eq!(alter(&mut rig, "retention.ms", "5", Intent::Check), Ok(()));
     assert!(matches!(
-        alter(&mut rig, "retention.ms", "x", true),
+        alter(&mut rig, "retention.ms", "x", Intent::Check),
         Err(MetadataError::InvalidConfig(_))
     ));
     assert_eq!(rig.image.index(), before);
@@ -184,7 +191,7 @@ fn internal_topics_cannot_be_deleted() {
 fn added_partitions_are_served() {
     let mut rig = Rig::new();
     rig.create("t", &[]);
-    assert_eq!(add(&mut rig, 3, false), Ok(()));
+    assert_eq!(add(&mut rig, 3, Intent::Make), Ok(()));
     let one = append(&rig, "t", batch(rig.now.wall.as_millis(), 1));
     let partition = PartitionId::new(2);
     let origin = rig.send(Command::Append(api::command::Append { partition, ..one }));
@@ -196,11 +203,14 @@ fn a_config_is_set_and_described_with_its_source() {
     let mut rig = Rig::new();
     rig.create("t", &[]);
     assert_eq!(described(&mut rig, "retention.ms").1, ConfigSource::Default);
-    assert_eq!(alter(&mut rig, "retention.ms", "5000", false), Ok(()));
+    assert_eq!(
+        alter(&mut rig, "retention.ms", "5000", Intent::Make),
+        Ok(())
+    );
     let set = (Some("5000".to_owned()), ConfigSource::DynamicTopic);
     assert_eq!(described(&mut rig, "retention.ms"), set);
     assert!(matches!(
-        alter(&mut rig, "no.such", "1", false),
+        alter(&mut rig, "no.such", "1", Intent::Make),
         Err(MetadataError::InvalidConfig(_))
     ));
 }

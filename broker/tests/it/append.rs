@@ -12,21 +12,21 @@ use api::command::{Acks, Append};
 use api::error::{AppendError, PartitionError};
 use api::metadata::TopicKey;
 use broker::metadata::OFFSETS_TOPIC;
-use model::batch::{BatchBuilder, BatchError, BatchInfo, Batches, NewRecord};
+use model::batch::{BatchBuilder, BatchInfo, Batches, NewRecord};
 use model::ids::{PartitionId, TopicId};
 use model::offset::Offset;
 
-use crate::ask::{append, batch, fetch, large_batch, sequenced};
+use crate::ask::{append, batch, fetch, large_batch};
 use crate::disk::Hold;
 use crate::rig::Rig;
 
-fn rig_with(configs: &[(&str, &str)]) -> Rig {
+pub(crate) fn rig_with(configs: &[(&str, &str)]) -> Rig {
     let mut rig = Rig::new();
     rig.create("t", configs);
     rig
 }
 
-fn now_ms(rig: &Rig) -> i64 {
+pub(crate) fn now_ms(rig: &Rig) -> i64 {
     rig.now.wall.as_millis()
 }
 
@@ -221,11 +221,7 @@ fn a_batch_whose_records_are_malformed_is_refused() {
         ..one
     }));
     let refused = rig.appended(origin).unwrap().unwrap_err();
-    assert!(matches!(
-        refused,
-        AppendError::Batch(BatchError::Inconsistent(_) | BatchError::Truncated { .. })
-            | AppendError::Batch(_)
-    ));
+    assert!(matches!(refused, AppendError::Batch(_)), "{refused:?}");
 }
 
 #[test]
@@ -245,92 +241,6 @@ fn timestamps_outside_the_topics_range_are_refused() {
         rig.append("t", batch(-1, 1)).is_ok(),
         "no timestamp is legal"
     );
-}
-
-#[test]
-fn a_duplicate_of_an_idempotent_batch_gets_the_original_offset() {
-    let mut rig = rig_with(&[]);
-    let time = now_ms(&rig);
-    assert_eq!(
-        rig.append("t", sequenced(time, 2, (5, 0, 0)))
-            .unwrap()
-            .base_offset
-            .get(),
-        0
-    );
-    assert_eq!(
-        rig.append("t", sequenced(time, 3, (5, 0, 2)))
-            .unwrap()
-            .base_offset
-            .get(),
-        2
-    );
-    assert_eq!(
-        rig.append("t", sequenced(time, 2, (5, 0, 0)))
-            .unwrap()
-            .base_offset
-            .get(),
-        0
-    );
-    assert_eq!(rig.read("t", 0), vec![(0, 1), (2, 4)]);
-}
-
-#[test]
-fn a_duplicate_of_a_batch_that_is_not_durable_waits_as_the_original() {
-    let mut rig = rig_with(&[]);
-    rig.disk.hold = Hold::Writes;
-    let time = now_ms(&rig);
-    let original = rig.send_append("t", sequenced(time, 2, (5, 0, 0)));
-    let newer = rig.send_append("t", sequenced(time, 1, (5, 0, 2)));
-    let duplicate = rig.send_append("t", sequenced(time, 2, (5, 0, 0)));
-    assert!(rig.replies.is_empty());
-    rig.release();
-    let bases = [original, duplicate, newer]
-        .map(|origin| rig.appended(origin).unwrap().unwrap().base_offset.get());
-    assert_eq!(bases, [0, 0, 2]);
-}
-
-#[test]
-fn a_gap_in_the_sequence_and_an_old_epoch_are_refused() {
-    let mut rig = rig_with(&[]);
-    let time = now_ms(&rig);
-    rig.append("t", sequenced(time, 2, (5, 1, 0))).unwrap();
-    let gap = rig.append("t", sequenced(time, 1, (5, 1, 3)));
-    assert_eq!(
-        gap,
-        Err(AppendError::OutOfOrder {
-            expected: 2,
-            got: 3
-        })
-    );
-    let old = rig.append("t", sequenced(time, 1, (5, 0, 2)));
-    assert_eq!(old, Err(AppendError::ProducerFenced));
-    let new_epoch = rig.append("t", sequenced(time, 1, (5, 2, 0)));
-    assert_eq!(new_epoch.unwrap().base_offset.get(), 2);
-}
-
-#[test]
-fn a_duplicate_is_known_after_a_crash() {
-    let mut rig = rig_with(&[]);
-    let time = now_ms(&rig);
-    rig.append("t", sequenced(time, 2, (5, 0, 0))).unwrap();
-    rig.append("t", sequenced(time, 1, (5, 0, 2))).unwrap();
-    rig.restart();
-    assert_eq!(
-        rig.append("t", sequenced(time, 1, (5, 0, 2)))
-            .unwrap()
-            .base_offset
-            .get(),
-        2
-    );
-    assert_eq!(
-        rig.append("t", sequenced(time, 1, (5, 0, 3)))
-            .unwrap()
-            .base_offset
-            .get(),
-        3
-    );
-    assert_eq!(rig.read("t", 0), vec![(0, 1), (2, 2), (3, 3)]);
 }
 
 #[test]
@@ -359,16 +269,6 @@ fn log_append_time_is_stamped_and_returned() {
         BatchInfo::parse(bytes).is_ok(),
         "the checksum fits the stamp"
     );
-}
-
-#[test]
-fn a_duplicate_gets_the_append_time_of_the_original() {
-    let mut rig = rig_with(&[("message.timestamp.type", "LogAppendTime")]);
-    let now = now_ms(&rig);
-    rig.append("t", sequenced(5, 1, (5, 0, 0))).unwrap();
-    rig.pass(Duration::from_secs(3));
-    let again = rig.append("t", sequenced(5, 1, (5, 0, 0))).unwrap();
-    assert_eq!(again.log_append_time, Some(now));
 }
 
 #[test]

@@ -27,8 +27,12 @@ mod lookup;
 #[cfg(test)]
 mod metadata;
 #[cfg(test)]
+mod poll;
+#[cfg(test)]
 mod producers;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod sequence;
 #[cfg(test)]
 mod stop;

@@ -15,11 +15,22 @@ use model::ids::TopicId;
 use crate::ask::named;
 use crate::rig::{OWN, Quorum, Rig};
 
-fn describe(rig: &mut Rig, topics: TopicFilter, auto_create: bool) -> MetadataView {
-    let reply = rig.ask(Command::Metadata {
+fn describe(rig: &mut Rig, topics: TopicFilter) -> MetadataView {
+    view(rig.ask(Command::Metadata {
         topics,
-        auto_create,
-    });
+        auto_create: false,
+    }))
+}
+
+/// As a producer asks: what is missing is to be created.
+fn describe_creating(rig: &mut Rig, topics: TopicFilter) -> MetadataView {
+    view(rig.ask(Command::Metadata {
+        topics,
+        auto_create: true,
+    }))
+}
+
+fn view(reply: Reply) -> MetadataView {
     let Reply::Metadata(view) = reply else {
         panic!("{reply:?}")
     };
@@ -39,7 +50,7 @@ fn all_topics_are_described_in_name_order_with_the_brokers() {
     rig.create("b", &[]);
     rig.create("a", &[]);
     rig.create_offsets_topic();
-    let view = describe(&mut rig, TopicFilter::All, true);
+    let view = describe_creating(&mut rig, TopicFilter::All);
     let names: Vec<_> = view
         .topics
         .iter()
@@ -68,7 +79,7 @@ fn topics_are_answered_in_the_order_asked_for_found_or_not() {
         TopicKey::Id(TopicId::from_bytes([4; 16])),
         named("a"),
     ];
-    let view = describe(&mut rig, TopicFilter::These(keys.clone()), false);
+    let view = describe(&mut rig, TopicFilter::These(keys.clone()));
     let got: Vec<_> = view.topics.iter().map(|(key, _)| key.clone()).collect();
     assert_eq!(got, keys);
     let [x, by_id, by_other_id, a] = view.topics.try_into().unwrap();
@@ -86,7 +97,7 @@ fn a_missing_topic_is_created_if_the_client_asks() {
         ..BrokerConfig::default()
     };
     let mut rig = Rig::with(config);
-    let view = describe(&mut rig, these(&["new", "bad name", "new"]), true);
+    let view = describe_creating(&mut rig, these(&["new", "bad name", "new"]));
     let topic = view.topics[0].1.as_ref().unwrap();
     assert_eq!(topic.partitions.len(), 3);
     assert!(matches!(
@@ -100,14 +111,14 @@ fn a_missing_topic_is_created_if_the_client_asks() {
 #[test]
 fn a_missing_topic_is_not_created_without_being_asked_or_allowed() {
     let mut rig = Rig::new();
-    let view = describe(&mut rig, these(&["new"]), false);
+    let view = describe(&mut rig, these(&["new"]));
     assert_eq!(view.topics[0].1, Err(MetadataError::UnknownTopic));
     let config = BrokerConfig {
         auto_create_topics: false,
         ..BrokerConfig::default()
     };
     let mut rig = Rig::with(config);
-    let view = describe(&mut rig, these(&["new"]), true);
+    let view = describe_creating(&mut rig, these(&["new"]));
     assert_eq!(view.topics[0].1, Err(MetadataError::UnknownTopic));
     assert_eq!(rig.image.topic_count(), 0);
 }
@@ -116,6 +127,6 @@ fn a_missing_topic_is_not_created_without_being_asked_or_allowed() {
 fn auto_creation_that_fails_is_answered_as_unknown() {
     let mut rig = Rig::new();
     rig.quorum = Quorum::Refuses;
-    let view = describe(&mut rig, these(&["new"]), true);
+    let view = describe_creating(&mut rig, these(&["new"]));
     assert_eq!(view.topics[0].1, Err(MetadataError::UnknownTopic));
 }

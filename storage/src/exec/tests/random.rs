@@ -17,7 +17,7 @@ use crate::exec::{Disk, Severity};
 use crate::store::LogId;
 
 const LOGS: u64 = 3;
-const SEEDS: u64 = 800;
+const SEEDS: u64 = 60;
 
 /// A write that may or may not have reached the device.
 #[derive(Clone, Debug)]

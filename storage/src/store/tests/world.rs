@@ -256,7 +256,11 @@ impl World {
                 let mut bytes = pieces.concat();
                 assert!(bytes.len() <= len as usize);
                 bytes.resize(len as usize, 0);
-                self.disk.write(path, position, &bytes).unwrap();
+                // A deleted log's segment may be removed while a write is under way; its descriptor lives on.
+                let is_gone = path.ends_with(".seg") && self.disk.contents(path).is_none();
+                if !is_gone {
+                    self.disk.write(path, position, &bytes).unwrap();
+                }
                 (id, IoOutcome::Written)
             }
             Io::Read {
@@ -382,7 +386,8 @@ impl World {
                     let path = self.paths.get(&file).unwrap().clone();
                     let mut bytes = pieces.concat();
                     bytes.resize(len as usize, 0);
-                    let sectors = bytes.chunks(512).enumerate();
+                    let is_gone = self.disk.contents(&path).is_none();
+                    let sectors = bytes.chunks(512).enumerate().filter(|_| !is_gone);
                     for (sector, part) in sectors.filter(|_| prng.chance(1, 2)) {
                         let at = position + 512 * sector as u64;
                         self.disk.write(&path, at, part).unwrap();
