@@ -138,9 +138,9 @@ pub(crate) fn serve(config: &ServeConfig) -> Result<(), BootError> {
     let directory = Directory::open_or_format(config)?;
     let running = start(config, &directory)?;
     let ready = match &config.ready_file {
-        Some(path) => Some(
-            ReadyFile::write(path, running.cores.address()).map_err(system("ready file"))?,
-        ),
+        Some(path) => {
+            Some(ReadyFile::write(path, running.cores.address()).map_err(system("ready file"))?)
+        }
         None => None,
     };
     signals.wait();
@@ -165,7 +165,11 @@ impl Broker {
         self.cores.begin_stop();
         let is_orderly = self.cores.join(STOP_MAX);
         self.control.shutdown();
-        if is_orderly { Ok(()) } else { Err(BootError::StopTimedOut) }
+        if is_orderly {
+            Ok(())
+        } else {
+            Err(BootError::StopTimedOut)
+        }
     }
 }
 
@@ -224,7 +228,12 @@ fn cores(
         cores.push(CoreConfig {
             birth: Box::new(move |birth| {
                 let store = Store::open(store, recovered, birth.now);
-                let shard = ShardConfig { shard: birth.shard, shards: birth.shards, broker, seed };
+                let shard = ShardConfig {
+                    shard: birth.shard,
+                    shards: birth.shards,
+                    broker,
+                    seed,
+                };
                 Ok(Shard::new(shard, store, image, birth.now))
             }),
             control: Box::new(control.port()),
@@ -238,7 +247,9 @@ fn store_config(config: &ServeConfig, shard: ShardId, seed: u64) -> StoreConfig 
     StoreConfig {
         shard,
         journal_bytes: config.journal_bytes,
-        journal_first_bytes: config.journal_bytes.min(StoreConfig::default().journal_first_bytes),
+        journal_first_bytes: config
+            .journal_bytes
+            .min(StoreConfig::default().journal_first_bytes),
         tail_bytes_max: config.tail_bytes_max,
         cache_bytes_max: config.cache_bytes_max,
         seed,

@@ -35,7 +35,9 @@ use output::Format;
 /// A message broker for Linux: thread-per-core, io_uring, Kafka protocol, durable by default.
 #[derive(Debug, Parser)]
 #[command(name = "rapidmq", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 unavailable, 6 timeout, 7 repairable (check).")]
+#[command(
+    after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 unavailable, 6 timeout, 7 repairable (check)."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -91,7 +93,13 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
 #[derive(Debug, Args)]
 pub(crate) struct Remote {
     /// Broker addresses, comma separated.
-    #[arg(short = 'b', long, env = "RAPIDMQ_BOOTSTRAP", default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
+    #[arg(
+        short = 'b',
+        long,
+        env = "RAPIDMQ_BOOTSTRAP",
+        default_value = "127.0.0.1:9092",
+        value_name = "HOST:PORT"
+    )]
     bootstrap: String,
     /// Give up after this time, for example 500ms, 30s.
     #[arg(long, default_value = "30s", value_name = "DURATION")]

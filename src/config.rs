@@ -39,8 +39,12 @@ pub(crate) struct Settings {
 impl Settings {
     /// Every key at its default.
     pub(crate) fn defaults() -> Self {
-        let values = KEYS.iter().map(|key| (key.name, (key.default.to_owned(), Origin::Default)));
-        Self { values: values.collect() }
+        let values = KEYS
+            .iter()
+            .map(|key| (key.name, (key.default.to_owned(), Origin::Default)));
+        Self {
+            values: values.collect(),
+        }
     }
 
     /// Adds the keys of a TOML file.
@@ -50,9 +54,12 @@ impl Settings {
     pub(crate) fn read_file(&mut self, path: &Path) -> Result<(), Failure> {
         let shown = path.display();
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Failure::new(Kind::Usage, format!("configuration file {shown} cannot be read"))
-                .why(error.to_string())
-                .fix("give its path with -c FILE")
+            Failure::new(
+                Kind::Usage,
+                format!("configuration file {shown} cannot be read"),
+            )
+            .why(error.to_string())
+            .fix("give its path with -c FILE")
         })?;
         self.read_text(&text, &shown.to_string())
     }
@@ -71,13 +78,21 @@ impl Settings {
     ///
     /// # Errors
     /// An unknown key or a bad value.
-    pub(crate) fn read_environment(&mut self, variables: impl Iterator<Item = (String, String)>) -> Result<(), Failure> {
+    pub(crate) fn read_environment(
+        &mut self,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<(), Failure> {
         for (variable, value) in variables {
-            let Some(rest) = variable.strip_prefix("RAPIDMQ_") else { continue };
+            let Some(rest) = variable.strip_prefix("RAPIDMQ_") else {
+                continue;
+            };
             if RESERVED_VARIABLES.contains(&rest) {
                 continue;
             }
-            let name = rest.to_ascii_lowercase().replace("__", ".").replace('_', "-");
+            let name = rest
+                .to_ascii_lowercase()
+                .replace("__", ".")
+                .replace('_', "-");
             self.set(&name, value, Origin::Environment)?;
         }
         Ok(())
@@ -100,12 +115,16 @@ impl Settings {
 
     /// The value of a key in the table.
     pub(crate) fn text(&self, name: &str) -> &str {
-        self.values.get(name).map_or("", |(value, _)| value.as_str())
+        self.values
+            .get(name)
+            .map_or("", |(value, _)| value.as_str())
     }
 
     /// Where the value of a key came from.
     pub(crate) fn origin(&self, name: &str) -> Origin {
-        self.values.get(name).map_or(Origin::Default, |(_, origin)| *origin)
+        self.values
+            .get(name)
+            .map_or(Origin::Default, |(_, origin)| *origin)
     }
 
     /// As [`Self::text`]; `None` if empty.
@@ -140,4 +159,11 @@ impl Settings {
 }
 
 /// Variables with this prefix that are not configuration keys.
-const RESERVED_VARIABLES: &[&str] = &["BIN", "BOOTSTRAP", "JAVA_LIBS", "KILL_ROUNDS", "LOG", "SEED"];
+const RESERVED_VARIABLES: &[&str] = &[
+    "BIN",
+    "BOOTSTRAP",
+    "JAVA_LIBS",
+    "KILL_ROUNDS",
+    "LOG",
+    "SEED",
+];

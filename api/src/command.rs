@@ -11,9 +11,9 @@ use model::ids::{BrokerId, PartitionId, ProducerEpoch, ProducerId, ShardId};
 use model::offset::{LeaderEpoch, Offset};
 use model::time::Instant;
 
+use crate::Ticket;
 use crate::group;
 use crate::metadata::{ConfigChange, ConfigResource, NewTopic, TopicFilter, TopicKey};
-use crate::Ticket;
 
 /// When an append is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,14 +259,24 @@ impl Command {
     #[must_use]
     pub fn route(&self) -> Route<'_> {
         match self {
-            Self::Append(Append { topic, partition, .. })
-            | Self::Fetch(Fetch { topic, partition, .. })
-            | Self::CancelFetch { topic, partition, .. }
-            | Self::ListOffset(ListOffset { topic, partition, .. })
-            | Self::EpochEnd(EpochEnd { topic, partition, .. })
-            | Self::DeleteRecords(DeleteRecords { topic, partition, .. }) => {
-                Route::Partition(topic, *partition)
+            Self::Append(Append {
+                topic, partition, ..
+            })
+            | Self::Fetch(Fetch {
+                topic, partition, ..
+            })
+            | Self::CancelFetch {
+                topic, partition, ..
             }
+            | Self::ListOffset(ListOffset {
+                topic, partition, ..
+            })
+            | Self::EpochEnd(EpochEnd {
+                topic, partition, ..
+            })
+            | Self::DeleteRecords(DeleteRecords {
+                topic, partition, ..
+            }) => Route::Partition(topic, *partition),
             Self::Metadata { .. }
             | Self::CreateTopics { .. }
             | Self::DeleteTopics { .. }

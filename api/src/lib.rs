@@ -17,7 +17,8 @@ pub use command::{Command, Route};
 pub use error::Class;
 pub use reply::Reply;
 pub use session::{
-    ChunkSink, CommandSink, ConnectionContext, Session, SessionError, SessionFactory, TransmitStatus,
+    ChunkSink, CommandSink, ConnectionContext, Session, SessionError, SessionFactory,
+    TransmitStatus,
 };
 
 /// Correlates a command with its reply; unique per connection while unanswered.

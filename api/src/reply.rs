@@ -52,6 +52,9 @@ pub struct ListedOffset {
     pub leader_epoch: Option<LeaderEpoch>,
 }
 
+/// One outcome per partition of a group command, in the order asked for.
+pub type PerPartition = Vec<(TopicKey, PartitionId, Result<(), GroupError>)>;
+
 /// Everything that can be answered.
 #[derive(Debug)]
 pub enum Reply {
@@ -90,7 +93,7 @@ pub enum Reply {
     /// To `LeaveGroup`: group error, or one result per member.
     Left(Result<Vec<Result<(), GroupError>>, GroupError>),
     /// To `CommitOffsets`: one result per element.
-    OffsetsCommitted(Vec<(TopicKey, PartitionId, Result<(), GroupError>)>),
+    OffsetsCommitted(PerPartition),
     /// To `FetchCommitted`.
     CommittedOffsets(Result<group::CommittedOffsets, GroupError>),
     /// To `DescribeGroup`.
@@ -100,7 +103,7 @@ pub enum Reply {
     /// To `DeleteGroup`.
     GroupDeleted(Result<(), GroupError>),
     /// To `DeleteOffsets`: group error, or one result per element.
-    CommitsDeleted(Result<Vec<(TopicKey, PartitionId, Result<(), GroupError>)>, GroupError>),
+    CommitsDeleted(Result<PerPartition, GroupError>),
 }
 
 /// One element of `TopicsDeleted`.

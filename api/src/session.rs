@@ -92,7 +92,9 @@ impl ChunkSink {
         assert!(sent <= self.bytes, "consumed more than was queued");
         self.bytes -= sent;
         while sent > 0 {
-            let Some(front) = self.queue.front_mut() else { return };
+            let Some(front) = self.queue.front_mut() else {
+                return;
+            };
             if front.len() > sent {
                 bytes::Buf::advance(front, sent);
                 return;

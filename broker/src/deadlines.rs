@@ -30,7 +30,11 @@ pub struct Deadlines<T> {
 
 impl<T> Default for Deadlines<T> {
     fn default() -> Self {
-        Self { timers: Vec::new(), heap: Vec::new(), free: Vec::new() }
+        Self {
+            timers: Vec::new(),
+            heap: Vec::new(),
+            free: Vec::new(),
+        }
     }
 }
 
@@ -38,7 +42,11 @@ impl<T> Deadlines<T> {
     /// Sets a timer.
     pub fn insert(&mut self, at: Instant, due: T) -> TimerId {
         let position = self.heap.len();
-        let timer = Timer { at, position, due: Some(due) };
+        let timer = Timer {
+            at,
+            position,
+            due: Some(due),
+        };
         let id = match self.free.pop() {
             Some(id) => {
                 self.timers[id] = timer;
@@ -60,7 +68,10 @@ impl<T> Deadlines<T> {
     /// If it is not set any more: a programming error that would cancel somebody else's timer later.
     pub fn cancel(&mut self, timer: TimerId) -> T {
         let position = self.timers[timer.0].position;
-        assert!(self.heap.get(position) == Some(&timer.0), "cancelled a timer that is not set");
+        assert!(
+            self.heap.get(position) == Some(&timer.0),
+            "cancelled a timer that is not set"
+        );
         self.remove_at(position)
     }
 
@@ -98,7 +109,9 @@ impl<T> Deadlines<T> {
         self.free.push(id);
         let due = self.timers[id].due.take();
         self.timers[id].position = usize::MAX;
-        let Some(due) = due else { unreachable!("a timer in the heap is set") };
+        let Some(due) = due else {
+            unreachable!("a timer in the heap is set")
+        };
         due
     }
 

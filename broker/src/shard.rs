@@ -137,7 +137,10 @@ impl Shard {
     /// If the configuration names a shard that does not exist.
     #[must_use]
     pub fn new(config: ShardConfig, store: Store, image: Arc<Image>, now: Now) -> Self {
-        assert!(config.shard.get() < config.shards, "this shard is one of the shards");
+        assert!(
+            config.shard.get() < config.shards,
+            "this shard is one of the shards"
+        );
         // Shards must not draw the same ids: spread the seed by the shard's number.
         let mut prng = Prng::new(config.seed ^ (u64::from(config.shard.get()) << 48));
         let groups = Groups::new(&config.broker, prng.next_u64());
@@ -178,7 +181,9 @@ impl Shard {
 
     /// Next thing to carry out, oldest first.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front().or_else(|| self.store.poll_io().map(Output::Io))
+        self.outputs
+            .pop_front()
+            .or_else(|| self.store.poll_io().map(Output::Io))
     }
 
     /// When `Input::Timeout` is next due; an instant in the past while work is left over.
@@ -215,7 +220,11 @@ impl Shard {
         match command {
             Command::Append(append) => self.append(now, origin, append),
             Command::Fetch(fetch) => self.fetch(now, origin, fetch),
-            Command::CancelFetch { topic, partition, ticket } => {
+            Command::CancelFetch {
+                topic,
+                partition,
+                ticket,
+            } => {
                 self.cancel_fetch(now, Origin { ticket, ..origin }, &(topic, partition));
             }
             Command::ListOffset(query) => self.list_offset(now, origin, query),
@@ -273,7 +282,9 @@ impl Shard {
             while let Some(event) = self.store.poll_event() {
                 self.handle_event(now, &event);
             }
-            let Some(output) = self.groups.coordinator.poll_output() else { return };
+            let Some(output) = self.groups.coordinator.poll_output() else {
+                return;
+            };
             self.handle_group_output(now, output);
         }
     }

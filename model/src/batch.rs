@@ -8,6 +8,7 @@
 
 pub mod builder;
 pub mod codec;
+mod crc;
 pub mod deep;
 pub mod marker;
 pub mod records;

@@ -11,7 +11,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use kafka_wire::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use kafka_wire::init_producer_id_request::InitProducerIdRequest;
 use kafka_wire::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
-use kafka_wire::{OutboundFrameLimits, RequestResponsePair, encode_request, response_header_version_for};
+use kafka_wire::{
+    OutboundFrameLimits, RequestResponsePair, encode_request, response_header_version_for,
+};
 use kafka_wire_core::{ApiVersion, DecodeLimits, Decoder, KafkaDecode, StrBytes};
 use model::batch::{BatchBuilder, BatchProducer, Batches, NewRecord, Records};
 use model::ids::{BatchSequence, ConnectionId, ProducerEpoch, ProducerId};
@@ -33,13 +35,21 @@ pub fn frame<R: RequestResponsePair>(request: &R, version: ApiVersion, correlati
     let limits = OutboundFrameLimits::new(model::limits::FRAME_BYTES_MAX);
     let name = Some(StrBytes::from("sim"));
     let encoded = encode_request(&mut out, correlation, name, request, version, limits);
-    assert!(encoded.is_ok(), "the simulation makes valid requests: {encoded:?}");
+    assert!(
+        encoded.is_ok(),
+        "the simulation makes valid requests: {encoded:?}"
+    );
     out.freeze()
 }
 
 /// Takes one response off the front of an inbox, if it is whole.
-pub fn response<R: RequestResponsePair>(inbox: &mut BytesMut, version: ApiVersion) -> Option<(i32, R::Response)> {
-    let len = inbox.first_chunk::<4>().map(|prefix| i32::from_be_bytes(*prefix))?;
+pub fn response<R: RequestResponsePair>(
+    inbox: &mut BytesMut,
+    version: ApiVersion,
+) -> Option<(i32, R::Response)> {
+    let len = inbox
+        .first_chunk::<4>()
+        .map(|prefix| i32::from_be_bytes(*prefix))?;
     let len = usize::try_from(len).ok()?;
     if inbox.len() < 4 + len {
         return None;
@@ -52,7 +62,11 @@ pub fn response<R: RequestResponsePair>(inbox: &mut BytesMut, version: ApiVersio
     }
     let mut decoder = Decoder::new(body, DecodeLimits::default()).ok()?;
     let decoded = R::Response::decode(&mut decoder, version);
-    assert!(decoded.is_ok(), "the broker sends valid responses: {:?}", decoded.as_ref().err());
+    assert!(
+        decoded.is_ok(),
+        "the broker sends valid responses: {:?}",
+        decoded.as_ref().err()
+    );
     decoded.ok().map(|response| (correlation, response))
 }
 
@@ -145,7 +159,9 @@ impl Producer {
         let connection = world.connect();
         self.connection = Some(connection);
         self.is_asking = false;
-        self.queue.iter_mut().for_each(|batch| batch.is_sent = false);
+        self.queue
+            .iter_mut()
+            .for_each(|batch| batch.is_sent = false);
         connection
     }
 
@@ -153,6 +169,7 @@ impl Producer {
         if !self.is_asking {
             self.is_asking = true;
             let mut request = InitProducerIdRequest::default();
+            request.transactional_id = None;
             request.transaction_timeout_ms = 60_000;
             request.producer_id = -1;
             request.producer_epoch = -1;
@@ -163,28 +180,47 @@ impl Producer {
     fn take_answers(&mut self, world: &mut World, connection: ConnectionId) {
         while let Some(inbox) = world.inbox(connection) {
             if self.identity.is_none() {
-                let Some((_, answer)) = response::<InitProducerIdRequest>(inbox, INIT) else { return };
+                let Some((_, answer)) = response::<InitProducerIdRequest>(inbox, INIT) else {
+                    return;
+                };
                 self.is_asking = false;
-                if answer.error_code == 0 {
-                    self.identity = Some((answer.producer_id, answer.producer_epoch));
-                }
+                assert_eq!(answer.error_code, 0, "a plain producer gets an id");
+                self.identity = Some((answer.producer_id, answer.producer_epoch));
             } else {
-                let Some((correlation, answer)) = response::<ProduceRequest>(inbox, PRODUCE) else { return };
-                let partition = answer.responses.first().and_then(|topic| topic.partition_responses.first());
-                let outcome = partition.map(|partition| (partition.error_code, partition.base_offset));
+                let Some((correlation, answer)) = response::<ProduceRequest>(inbox, PRODUCE) else {
+                    return;
+                };
+                let partition = answer
+                    .responses
+                    .first()
+                    .and_then(|topic| topic.partition_responses.first());
+                let outcome =
+                    partition.map(|partition| (partition.error_code, partition.base_offset));
                 self.settle(correlation, outcome.unwrap_or((-1, -1)));
             }
         }
     }
 
     fn settle(&mut self, correlation: i32, (error, base): (i16, i64)) {
-        let Some(at) = self.queue.iter().position(|batch| batch.correlation == correlation) else { return };
+        let Some(at) = self
+            .queue
+            .iter()
+            .position(|batch| batch.correlation == correlation)
+        else {
+            return;
+        };
         match error {
             0 => {
-                let Some(batch) = self.queue.remove(at) else { return };
+                let Some(batch) = self.queue.remove(at) else {
+                    return;
+                };
                 for (offset, value) in (base..).zip(batch.values) {
                     let previous = self.acknowledged.insert((batch.partition, offset), value);
-                    assert!(previous.is_none(), "two records acknowledged at {}/{offset}", batch.partition);
+                    assert!(
+                        previous.is_none(),
+                        "two records acknowledged at {}/{offset}",
+                        batch.partition
+                    );
                 }
             }
             // Not there yet, or not leading yet: the same again. Everything behind it of this partition is
@@ -219,14 +255,25 @@ impl Producer {
         let correlation = self.next_correlation;
         self.next_correlation += 1;
         let timestamp = world.now().wall.as_millis();
-        self.queue.push_back(Unacknowledged { correlation, partition, sequence, values, timestamp, is_sent: false });
+        self.queue.push_back(Unacknowledged {
+            correlation,
+            partition,
+            sequence,
+            values,
+            timestamp,
+            is_sent: false,
+        });
     }
 
     fn send_unsent(&mut self, world: &mut World, connection: ConnectionId) {
         // In order: nothing overtakes an earlier batch of its partition that must be sent again.
-        let Some(identity) = self.identity else { return };
+        let Some(identity) = self.identity else {
+            return;
+        };
         for index in 0..self.queue.len() {
-            let Some(batch) = self.queue.get(index) else { return };
+            let Some(batch) = self.queue.get(index) else {
+                return;
+            };
             if !batch.is_sent {
                 let request = self.request(batch, identity);
                 world.send(connection, frame(&request, PRODUCE, batch.correlation));
@@ -287,7 +334,15 @@ impl Reader {
     /// A reader of one partition.
     #[must_use]
     pub fn new(topic: &'static str, partition: i32) -> Self {
-        Self { topic, partition, connection: None, is_asking: false, next: 0, records: Vec::new(), is_done: false }
+        Self {
+            topic,
+            partition,
+            connection: None,
+            is_asking: false,
+            next: 0,
+            records: Vec::new(),
+            is_done: false,
+        }
     }
 
     /// Whether the end was reached.
@@ -311,16 +366,25 @@ impl Reader {
                 *self.connection.insert(world.connect())
             }
         };
-        if let Some((_, answer)) =
-            world.inbox(connection).and_then(|inbox| response::<FetchRequest>(inbox, FETCH))
+        if let Some((_, answer)) = world
+            .inbox(connection)
+            .and_then(|inbox| response::<FetchRequest>(inbox, FETCH))
         {
             self.is_asking = false;
-            let partition = answer.responses.first().and_then(|topic| topic.partitions.first());
+            let partition = answer
+                .responses
+                .first()
+                .and_then(|topic| topic.partitions.first());
             if let Some(partition) = partition.filter(|partition| partition.error_code == 0) {
                 self.take(partition.records.as_ref(), partition.high_watermark);
             } else {
                 let code = partition.map_or(answer.error_code, |partition| partition.error_code);
-                assert!(matches!(code, 3 | 5 | 6), "reading {}/{} gives error {code}", self.partition, self.next);
+                assert!(
+                    matches!(code, 3 | 5 | 6),
+                    "reading {}/{} gives error {code}",
+                    self.partition,
+                    self.next
+                );
             }
         }
         if !self.is_asking && !self.is_done {
@@ -334,13 +398,20 @@ impl Reader {
         let bytes = records.cloned().unwrap_or_default();
         let mut scratch = Vec::new();
         for batch in Batches::new(&bytes) {
-            assert!(batch.is_ok(), "stored batches are whole and valid: {:?}", batch.as_ref().err());
+            assert!(
+                batch.is_ok(),
+                "stored batches are whole and valid: {:?}",
+                batch.as_ref().err()
+            );
             let Ok((info, batch)) = batch else { return };
-            let Ok(records) = Records::open(batch, &info, &mut scratch) else { return };
+            let Ok(records) = Records::open(batch, &info, &mut scratch) else {
+                return;
+            };
             for record in records.filter_map(Result::ok) {
                 let offset = record.offset(&info).to_wire();
                 if offset >= self.next {
-                    self.records.push((offset, record.value.unwrap_or_default().to_vec()));
+                    self.records
+                        .push((offset, record.value.unwrap_or_default().to_vec()));
                 }
             }
             self.next = self.next.max(info.last_offset().to_wire() + 1);

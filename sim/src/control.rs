@@ -48,7 +48,10 @@ impl SimControl {
         for index in 0..self.log.len() {
             let bytes = self.log.get(index).cloned().unwrap_or_default();
             let command = decode_command(&bytes).ok().flatten();
-            assert!(command.is_some(), "committed command {index} does not decode");
+            assert!(
+                command.is_some(),
+                "committed command {index} does not decode"
+            );
             if let Some(command) = command {
                 self.apply(index as u64 + 1, &command);
             }
@@ -71,7 +74,12 @@ impl SimControl {
     pub fn handle_proposal(&mut self, proposal: Proposal) -> CoreMessage {
         let (result, delta) = self.commit(&proposal.command);
         let index = self.image.index();
-        self.waiting.push(Waiting { shard: proposal.shard, id: proposal.id, index, result });
+        self.waiting.push(Waiting {
+            shard: proposal.shard,
+            id: proposal.id,
+            index,
+            result,
+        });
         delta
     }
 
@@ -86,13 +94,20 @@ impl SimControl {
         let index = MetaIndex::new(index);
         let (image, result, changes) = StateMachine::apply(&self.image, index, command);
         self.image = Arc::new(image);
-        let delta =
-            CoreMessage::Delta { index, image: Arc::clone(&self.image), changes: Arc::new(changes) };
+        let delta = CoreMessage::Delta {
+            index,
+            image: Arc::clone(&self.image),
+            changes: Arc::new(changes),
+        };
         (result, delta)
     }
 
     /// A core applied everything up to `index`; gives the answers that became due.
-    pub fn handle_applied(&mut self, shard: ShardId, index: MetaIndex) -> Vec<(ShardId, CoreMessage)> {
+    pub fn handle_applied(
+        &mut self,
+        shard: ShardId,
+        index: MetaIndex,
+    ) -> Vec<(ShardId, CoreMessage)> {
         if let Some(applied) = self.applied.get_mut(usize::from(shard.get())) {
             *applied = (*applied).max(index);
         }
@@ -103,7 +118,10 @@ impl SimControl {
         self.waiting = waiting;
         due.into_iter()
             .map(|waiting| {
-                let message = CoreMessage::Proposed { id: waiting.id, result: Ok(waiting.result) };
+                let message = CoreMessage::Proposed {
+                    id: waiting.id,
+                    result: Ok(waiting.result),
+                };
                 (waiting.shard, message)
             })
             .collect()

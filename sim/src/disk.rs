@@ -6,7 +6,7 @@
 //! not happen, or (a write) happen in part, sector by sector.
 //! Source: reliability.md 2.1, 3.2.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use model::ids::ShardId;
@@ -23,8 +23,16 @@ const SPACE_BYTES: u64 = 1 << 40;
 /// One operation on its way.
 #[derive(Debug)]
 enum Pending {
-    Write { path: String, position: u64, bytes: Vec<u8> },
-    Read { path: String, position: u64, len: usize },
+    Write {
+        path: String,
+        position: u64,
+        bytes: Vec<u8>,
+    },
+    Read {
+        path: String,
+        position: u64,
+        len: usize,
+    },
     File(FileOp),
     /// The file is not open: a bug of the store, answered as the shell would.
     Lost,
@@ -37,12 +45,32 @@ pub struct SimDisk {
     open: BTreeMap<(ShardId, FileKey), String>,
     pending: BTreeMap<(ShardId, IoId), Pending>,
     writes: u64,
+    /// What the newest completed writes replaced, oldest first, if this disk lies.
+    undo: Option<VecDeque<(String, u64, Vec<u8>)>>,
 }
+
+/// Completed writes that a lying disk loses in a crash.
+const LIES: usize = 12;
 
 impl SimDisk {
     /// What survives a crash right now, for recovery and for looking at.
     pub fn durable_mut(&mut self) -> &mut MemoryDisk {
         &mut self.durable
+    }
+
+    /// From now on reports writes as done that a crash takes back: to see that the checks notice.
+    pub fn lie(&mut self) {
+        self.undo = Some(VecDeque::new());
+    }
+
+    fn remember(&mut self, path: &str, position: u64, len: usize) {
+        if let Some(undo) = &mut self.undo {
+            let before = self.durable.read(path, position, len).unwrap_or_default();
+            undo.push_back((path.to_owned(), position, before));
+            if undo.len() > LIES {
+                undo.pop_front();
+            }
+        }
     }
 
     /// Durable writes carried out so far.
@@ -54,14 +82,36 @@ impl SimDisk {
     /// Takes an operation; gives the id to be completed later.
     pub fn submit(&mut self, shard: ShardId, io: Io) -> IoId {
         let (id, pending) = match io {
-            Io::Write { id, file, position, pieces, len } => {
+            Io::Write {
+                id,
+                file,
+                position,
+                pieces,
+                len,
+            } => {
                 let mut bytes = pieces.concat();
                 assert!(bytes.len() <= len as usize, "pieces fit their length");
                 bytes.resize(len as usize, 0);
-                (id, self.on_file(shard, file, |path| Pending::Write { path, position, bytes }))
+                (
+                    id,
+                    self.on_file(shard, file, |path| Pending::Write {
+                        path,
+                        position,
+                        bytes,
+                    }),
+                )
             }
-            Io::Read { id, file, position, len } => {
-                let read = |path| Pending::Read { path, position, len: len as usize };
+            Io::Read {
+                id,
+                file,
+                position,
+                len,
+            } => {
+                let read = |path| Pending::Read {
+                    path,
+                    position,
+                    len: len as usize,
+                };
                 (id, self.on_file(shard, file, read))
             }
             Io::File { id, op } => (id, Pending::File(op)),
@@ -71,19 +121,40 @@ impl SimDisk {
         id
     }
 
-    fn on_file(&self, shard: ShardId, file: FileKey, make: impl FnOnce(String) -> Pending) -> Pending {
-        self.open.get(&(shard, file)).cloned().map_or(Pending::Lost, make)
+    fn on_file(
+        &self,
+        shard: ShardId,
+        file: FileKey,
+        make: impl FnOnce(String) -> Pending,
+    ) -> Pending {
+        self.open
+            .get(&(shard, file))
+            .cloned()
+            .map_or(Pending::Lost, make)
     }
 
     /// Lets an operation take effect.
     pub fn complete(&mut self, shard: ShardId, id: IoId) -> Option<IoOutcome> {
         let pending = self.pending.remove(&(shard, id))?;
         Some(match pending {
-            Pending::Write { path, position, bytes } => {
+            Pending::Write {
+                path,
+                position,
+                bytes,
+            } => {
                 self.writes += 1;
-                outcome(self.durable.write(&path, position, &bytes).map(|()| IoOutcome::Written))
+                self.remember(&path, position, bytes.len());
+                outcome(
+                    self.durable
+                        .write(&path, position, &bytes)
+                        .map(|()| IoOutcome::Written),
+                )
             }
-            Pending::Read { path, position, len } => {
+            Pending::Read {
+                path,
+                position,
+                len,
+            } => {
                 let read = self.durable.read(&path, position, len);
                 outcome(read.map(|bytes| IoOutcome::Bytes(Bytes::from(bytes))))
             }
@@ -105,7 +176,11 @@ impl SimDisk {
                 Ok(IoOutcome::Done { len })
             }
             FileOp::Extend { file, len } => {
-                let path = self.open.get(&(shard, file)).cloned().ok_or(IoError::NotFound)?;
+                let path = self
+                    .open
+                    .get(&(shard, file))
+                    .cloned()
+                    .ok_or(IoError::NotFound)?;
                 self.extend(&path, len)
             }
             FileOp::Replace { path, contents } => {
@@ -115,7 +190,9 @@ impl SimDisk {
             }
             FileOp::Load { path, len_max } => {
                 let len = self.durable.len(&path)?.min(len_max);
-                let bytes = self.durable.read(&path, 0, usize::try_from(len).unwrap_or(usize::MAX))?;
+                let bytes =
+                    self.durable
+                        .read(&path, 0, usize::try_from(len).unwrap_or(usize::MAX))?;
                 Ok(IoOutcome::Bytes(Bytes::from(bytes)))
             }
             FileOp::Close { file } => {
@@ -126,13 +203,25 @@ impl SimDisk {
                 self.durable.remove(&path)?;
                 Ok(IoOutcome::Done { len: 0 })
             }
-            FileOp::Space => Ok(IoOutcome::Space { free: SPACE_BYTES, total: SPACE_BYTES }),
+            FileOp::Space => Ok(IoOutcome::Space {
+                free: SPACE_BYTES,
+                total: SPACE_BYTES,
+            }),
         }
     }
 
     fn extend(&mut self, path: &str, len: u64) -> Result<IoOutcome, IoError> {
-        let mut contents = self.durable.contents(path).ok_or(IoError::NotFound)?.to_vec();
-        contents.resize(usize::try_from(len).unwrap_or(usize::MAX).max(contents.len()), 0);
+        let mut contents = self
+            .durable
+            .contents(path)
+            .ok_or(IoError::NotFound)?
+            .to_vec();
+        contents.resize(
+            usize::try_from(len)
+                .unwrap_or(usize::MAX)
+                .max(contents.len()),
+            0,
+        );
         self.durable.put(path, contents);
         Ok(IoOutcome::Done { len })
     }
@@ -142,9 +231,18 @@ impl SimDisk {
         let pending = std::mem::take(&mut self.pending);
         for ((shard, _), operation) in pending {
             match operation {
-                Pending::Write { path, position, bytes } => self.tear(prng, &path, (position, &bytes)),
+                Pending::Write {
+                    path,
+                    position,
+                    bytes,
+                } => self.tear(prng, &path, (position, &bytes)),
                 Pending::File(op) if prng.chance(1, 2) => drop(self.perform(shard, op)),
                 Pending::File(_) | Pending::Read { .. } | Pending::Lost => {}
+            }
+        }
+        while let Some((path, position, before)) = self.undo.as_mut().and_then(VecDeque::pop_back) {
+            if self.durable.write(&path, position, &before).is_err() {
+                continue;
             }
         }
         self.open.clear();
@@ -159,9 +257,9 @@ impl SimDisk {
                 _ => prng.chance(1, 2),
             };
             let at = position + (index * SECTOR_BYTES) as u64;
-            if survives {
-                // A file that vanished with its directory entry takes its sectors along.
-                drop(self.durable.write(path, at, sector));
+            // A file that vanished with its directory entry takes its sectors along.
+            if survives && self.durable.write(path, at, sector).is_err() {
+                return;
             }
         }
     }

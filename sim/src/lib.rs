@@ -14,5 +14,5 @@ pub mod oracle;
 pub mod scenario;
 pub mod world;
 
-pub use scenario::{Outcome, Scenario};
+pub use scenario::{Honesty, Outcome, Scenario};
 pub use world::World;

@@ -15,7 +15,7 @@ use crate::world::World;
 const TOPIC: &str = "ticks";
 
 /// Virtual time after which a run that has not ended is stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(600);
+const STUCK_AFTER: Duration = Duration::from_secs(20);
 
 /// What a run does.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,17 @@ pub struct Scenario {
     pub crashes: u32,
     /// Mean virtual time between crashes.
     pub between: Duration,
+    /// Whether the disk keeps its word.
+    pub disk: Honesty,
+}
+
+/// Whether a disk keeps what it reported durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Honesty {
+    /// It does.
+    Honest,
+    /// A crash takes its newest writes back: what the checks are for.
+    Lying,
 }
 
 /// How a run ended.
@@ -47,7 +58,14 @@ impl Scenario {
     /// A run of two cores with three producers.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self { seed, cores: 2, producers: 3, crashes: 4, between: Duration::from_millis(30) }
+        Self {
+            seed,
+            cores: 2,
+            producers: 3,
+            crashes: 4,
+            between: Duration::from_millis(30),
+            disk: Honesty::Honest,
+        }
     }
 
     /// Runs it.
@@ -57,40 +75,69 @@ impl Scenario {
     pub fn run(&self) -> Result<Outcome, String> {
         let mut world = World::new(self.seed, self.cores);
         let partitions = create_topic(&mut world);
+        if self.disk == Honesty::Lying {
+            world.disk_mut().lie();
+        }
         let names = 0..self.producers;
-        let mut producers: Vec<Producer> =
-            names.map(|name| Producer::new(name, TOPIC, partitions)).collect();
+        let mut producers: Vec<Producer> = names
+            .map(|name| Producer::new(name, TOPIC, partitions))
+            .collect();
         for _ in 0..self.crashes {
-            let spread = u64::try_from(self.between.as_nanos()).unwrap_or(u64::MAX).saturating_mul(2);
-            let until = world.now().instant.after(Duration::from_nanos(world.prng().below(spread)));
+            let spread = u64::try_from(self.between.as_nanos())
+                .unwrap_or(u64::MAX)
+                .saturating_mul(2);
+            let until = world
+                .now()
+                .instant
+                .after(Duration::from_nanos(world.prng().below(spread)));
             while world.now().instant < until {
-                producers.iter_mut().for_each(|producer| producer.work(&mut world, Writes::More));
+                producers
+                    .iter_mut()
+                    .for_each(|producer| producer.work(&mut world, Writes::More));
                 advance(&mut world, 20);
             }
             world.crash();
         }
         self.settle(&mut world, &mut producers)?;
         self.judge(&mut world, partitions, &producers)?;
-        let acknowledged = producers.iter().map(|producer| producer.acknowledged().len() as u64).sum();
-        Ok(Outcome { trace: world.trace(), acknowledged, writes: world.disk_mut().writes() })
+        let acknowledged = producers
+            .iter()
+            .map(|producer| producer.acknowledged().len() as u64)
+            .sum();
+        Ok(Outcome {
+            trace: world.trace(),
+            acknowledged,
+            writes: world.disk_mut().writes(),
+        })
     }
 
     fn settle(&self, world: &mut World, producers: &mut [Producer]) -> Result<(), String> {
         let limit = world.now().instant.after(STUCK_AFTER);
         while !producers.iter().all(Producer::is_idle) {
-            producers.iter_mut().for_each(|producer| producer.work(world, Writes::Nothing));
+            producers
+                .iter_mut()
+                .for_each(|producer| producer.work(world, Writes::Nothing));
             advance(world, 20);
             if world.now().instant > limit {
                 return Err(self.failed("producers are not answered"));
             }
         }
-        match producers.iter().flat_map(|producer| producer.refused()).next() {
+        match producers
+            .iter()
+            .flat_map(|producer| producer.refused())
+            .next()
+        {
             Some(code) => Err(self.failed(&format!("a producer was refused with error {code}"))),
             None => Ok(()),
         }
     }
 
-    fn judge(&self, world: &mut World, partitions: i32, producers: &[Producer]) -> Result<(), String> {
+    fn judge(
+        &self,
+        world: &mut World,
+        partitions: i32,
+        producers: &[Producer],
+    ) -> Result<(), String> {
         let limit = world.now().instant.after(STUCK_AFTER);
         for partition in 0..partitions {
             let mut reader = Reader::new(TOPIC, partition);
@@ -98,10 +145,13 @@ impl Scenario {
                 reader.work(world);
                 advance(world, 20);
                 if world.now().instant > limit {
-                    return Err(self.failed(&format!("partition {partition} cannot be read to its end")));
+                    return Err(
+                        self.failed(&format!("partition {partition} cannot be read to its end"))
+                    );
                 }
             }
-            oracle::check(partition, reader.records(), producers).map_err(|what| self.failed(&what))?;
+            oracle::check(partition, reader.records(), producers)
+                .map_err(|what| self.failed(&what))?;
         }
         Ok(())
     }
@@ -140,7 +190,8 @@ fn create_topic(world: &mut World) -> i32 {
     loop {
         advance(world, 20);
         let inbox = world.inbox(connection);
-        let answer = inbox.and_then(|inbox| crate::client::response::<CreateTopicsRequest>(inbox, VERSION));
+        let answer =
+            inbox.and_then(|inbox| crate::client::response::<CreateTopicsRequest>(inbox, VERSION));
         if let Some((_, answer)) = answer {
             let code = answer.topics.first().map_or(-1, |topic| topic.error_code);
             assert_eq!(code, 0, "the topic is created");

@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{ChunkSink, Command, CommandSink, ConnectionContext, Origin, Reply, Route, Session, SessionFactory, TransmitStatus};
+use api::{
+    ChunkSink, Command, CommandSink, ConnectionContext, Origin, Reply, Route, Session,
+    SessionFactory, TransmitStatus,
+};
 use broker::metadata::{OFFSETS_TOPIC, group_partition, shard_of};
 use broker::{BrokerConfig, CoreMessage, Input, Output, Shard, ShardConfig};
 use bytes::{Bytes, BytesMut};
@@ -113,7 +116,10 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Now {
         let ms = i64::try_from(self.now.as_nanos() / 1_000_000).unwrap_or(i64::MAX);
-        Now { instant: self.now, wall: Timestamp::from_millis(EPOCH_MS + ms) }
+        Now {
+            instant: self.now,
+            wall: Timestamp::from_millis(EPOCH_MS + ms),
+        }
     }
 
     /// A hash over everything that happened, in order.
@@ -170,14 +176,15 @@ impl World {
 
     fn register(&mut self) {
         let broker = self.config.broker;
-        self.control.bootstrap(&broker::metadata::MetadataCommand::RegisterBroker {
-            broker,
-            incarnation: self.prng.bytes16(),
-            host: "sim".to_owned(),
-            port: 9092,
-            rack: None,
-            is_clean: false,
-        });
+        self.control
+            .bootstrap(&broker::metadata::MetadataCommand::RegisterBroker {
+                broker,
+                incarnation: self.prng.bytes16(),
+                host: "sim".to_owned(),
+                port: 9092,
+                rack: None,
+                is_clean: false,
+            });
         if self.control.image().topic_by_name(OFFSETS_TOPIC).is_none() {
             let spec = broker::metadata::TopicSpec {
                 name: OFFSETS_TOPIC.to_owned(),
@@ -186,20 +193,36 @@ impl World {
                 assignment: vec![vec![broker]; self.config.offsets_partitions as usize],
                 configs: Vec::new(),
             };
-            self.control.bootstrap(&broker::metadata::MetadataCommand::CreateTopics(vec![spec]));
+            self.control
+                .bootstrap(&broker::metadata::MetadataCommand::CreateTopics(vec![spec]));
         }
     }
 
     fn open_core(&mut self, shard: ShardId, shards: u16) -> Shard {
         let now = self.now();
-        let recovered = storage::exec::recover(self.disk.durable_mut(), shard, now.wall.as_millis());
+        let recovered =
+            storage::exec::recover(self.disk.durable_mut(), shard, now.wall.as_millis());
         if let Err(error) = &recovered {
-            assert!(recovered.is_ok(), "start {}: core {shard} does not recover: {error}", self.starts);
+            assert!(
+                recovered.is_ok(),
+                "start {}: core {shard} does not recover: {error}",
+                self.starts
+            );
         }
         let seed = self.prng.next_u64();
-        let store_config = StoreConfig { shard, seed, journal_bytes: 1 << 20, ..StoreConfig::default() };
+        let store_config = StoreConfig {
+            shard,
+            seed,
+            journal_bytes: 1 << 20,
+            ..StoreConfig::default()
+        };
         let store = recovered.map(|recovered| Store::open(store_config, recovered, now));
-        let config = ShardConfig { shard, shards, broker: Arc::clone(&self.config), seed };
+        let config = ShardConfig {
+            shard,
+            shards,
+            broker: Arc::clone(&self.config),
+            seed,
+        };
         match store {
             Ok(store) => Shard::new(config, store, self.control.image(), now),
             Err(_) => unreachable!("asserted above"),
@@ -210,10 +233,17 @@ impl World {
     pub fn connect(&mut self) -> ConnectionId {
         let id = ConnectionId::new(self.next_connection);
         self.next_connection += 1;
-        let shard = ShardId::new(u16::try_from(self.prng.below(u64::from(self.shards()))).unwrap_or(0));
+        let shard =
+            ShardId::new(u16::try_from(self.prng.below(u64::from(self.shards()))).unwrap_or(0));
         let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 40_000));
         let local = std::net::SocketAddr::from(([127, 0, 0, 1], 9092));
-        let context = ConnectionContext { connection: id, shard, shards: self.shards(), peer, local };
+        let context = ConnectionContext {
+            connection: id,
+            shard,
+            shards: self.shards(),
+            peer,
+            local,
+        };
         let session = (self.factory)(context, self.now());
         let connection = Connection {
             shard,
@@ -230,15 +260,26 @@ impl World {
     pub fn send(&mut self, id: ConnectionId, mut bytes: Bytes) {
         while !bytes.is_empty() {
             let whole = bytes.len() as u64;
-            let piece = if self.prng.chance(1, 8) { 1 + self.prng.below(whole) } else { whole };
-            let piece = bytes.split_to(usize::try_from(piece).unwrap_or(usize::MAX).min(bytes.len()));
+            let piece = if self.prng.chance(1, 8) {
+                1 + self.prng.below(whole)
+            } else {
+                whole
+            };
+            let piece = bytes.split_to(
+                usize::try_from(piece)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len()),
+            );
             self.schedule_in_order((1, id.get(), 0), 2_000, Event::ToBroker(id, piece));
         }
     }
 
     /// What a client received and has not taken yet; `None` if the connection is gone.
     pub fn inbox(&mut self, id: ConnectionId) -> Option<&mut BytesMut> {
-        self.connections.get_mut(&id).filter(|connection| !connection.is_closed).map(|c| &mut c.inbox)
+        self.connections
+            .get_mut(&id)
+            .filter(|connection| !connection.is_closed)
+            .map(|c| &mut c.inbox)
     }
 
     /// Lets the next thing happen; false if nothing is left to happen before `until`.
@@ -246,7 +287,11 @@ impl World {
     /// # Panics
     /// If a core reports a fatal condition: this disk never fails a write.
     pub fn step(&mut self, until: Instant) -> bool {
-        let Some(entry) = self.events.first_entry().filter(|entry| entry.key().0 <= until) else {
+        let Some(entry) = self
+            .events
+            .first_entry()
+            .filter(|entry| entry.key().0 <= until)
+        else {
             self.now = self.now.max(until);
             return false;
         };
@@ -264,14 +309,24 @@ impl World {
                     self.feed(shard, Input::Io { id, outcome });
                 }
             }
-            Event::Mesh { to, message: Mesh::Command(origin, command) } => {
+            Event::Mesh {
+                to,
+                message: Mesh::Command(origin, command),
+            } => {
                 self.feed(to, Input::Command { origin, command });
             }
-            Event::Mesh { message: Mesh::Reply(origin, reply), .. } => self.deliver(origin, reply),
+            Event::Mesh {
+                message: Mesh::Reply(origin, reply),
+                ..
+            } => self.deliver(origin, reply),
             Event::Control(shard, message) => self.feed(shard, Input::Control(message)),
             Event::Applied(shard, index) => {
                 for (to, message) in self.control.handle_applied(shard, index) {
-                    self.schedule_in_order((2, u64::from(to.get()), 0), 5_000, Event::Control(to, message));
+                    self.schedule_in_order(
+                        (2, u64::from(to.get()), 0),
+                        5_000,
+                        Event::Control(to, message),
+                    );
                 }
             }
             Event::Proposal(proposal) => self.commit(proposal),
@@ -326,7 +381,9 @@ impl World {
     fn drain(&mut self, shard: ShardId) {
         while let Some(output) = self.poll(shard) {
             match output {
-                Output::Reply { origin, reply } if origin.shard == shard => self.deliver(origin, reply),
+                Output::Reply { origin, reply } if origin.shard == shard => {
+                    self.deliver(origin, reply)
+                }
                 Output::Reply { origin, reply } => {
                     let message = Mesh::Reply(origin, reply);
                     self.mesh((shard, origin.shard), message);
@@ -348,17 +405,29 @@ impl World {
     }
 
     fn poll(&mut self, shard: ShardId) -> Option<Output> {
-        self.cores.get_mut(usize::from(shard.get()))?.as_mut()?.poll_output()
+        self.cores
+            .get_mut(usize::from(shard.get()))?
+            .as_mut()?
+            .poll_output()
     }
 
     fn arm(&mut self, shard: ShardId) {
-        let core = self.cores.get(usize::from(shard.get())).and_then(Option::as_ref);
-        let Some(due) = core.and_then(Shard::poll_timeout) else { return };
+        let core = self
+            .cores
+            .get(usize::from(shard.get()))
+            .and_then(Option::as_ref);
+        let Some(due) = core.and_then(Shard::poll_timeout) else {
+            return;
+        };
         // Time must move, or work that is always due would be the only thing to happen.
         let due = due.max(self.now.after(Duration::from_micros(1)));
-        if self.timers.get(&shard).is_none_or(|armed| *armed > due || *armed < self.now) {
+        if self
+            .timers
+            .get(&shard)
+            .is_none_or(|armed| *armed > due || *armed < self.now)
+        {
             self.timers.insert(shard, due);
-            self.schedule(due.since(self.now).as_nanos() as u64, Event::Timer(shard));
+            self.schedule(nanos(due.since(self.now)), Event::Timer(shard));
         }
     }
 
@@ -384,14 +453,20 @@ impl World {
     }
 
     fn receive(&mut self, id: ConnectionId, bytes: &[u8]) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
         connection.received.extend_from_slice(bytes);
-        self.run_session(id, |session, now, received, sink| session.handle_bytes(now, received, sink).is_ok());
+        self.run_session(id, |session, now, received, sink| {
+            session.handle_bytes(now, received, sink).is_ok()
+        });
     }
 
     fn deliver(&mut self, origin: Origin, reply: Reply) {
         self.run_session(origin.connection, |session, now, received, sink| {
-            session.handle_reply(now, origin.ticket, reply, sink).is_ok()
+            session
+                .handle_reply(now, origin.ticket, reply, sink)
+                .is_ok()
                 && session.handle_bytes(now, received, sink).is_ok()
         });
     }
@@ -409,9 +484,16 @@ impl World {
         run: impl FnOnce(&mut dyn Session, Now, &mut BytesMut, &mut CommandSink) -> bool,
     ) {
         let now = self.now();
-        let Some(mut connection) = self.connections.remove(&id) else { return };
+        let Some(mut connection) = self.connections.remove(&id) else {
+            return;
+        };
         let mut sink = CommandSink::default();
-        let lives = run(connection.session.as_mut(), now, &mut connection.received, &mut sink);
+        let lives = run(
+            connection.session.as_mut(),
+            now,
+            &mut connection.received,
+            &mut sink,
+        );
         let shard = connection.shard;
         let sent = transmit(&mut connection);
         let due = connection.session.poll_timeout();
@@ -421,23 +503,31 @@ impl World {
             self.schedule_in_order((5, id.get(), 0), 2_000, Event::ToClient(id, sent));
         }
         if let Some(due) = due {
-            let delay = due.since(self.now).as_nanos() as u64 + 1;
+            let delay = nanos(due.since(self.now)) + 1;
             self.schedule(delay, Event::SessionTimer(id));
         }
         while let Some((ticket, command)) = sink.pop() {
-            let origin = Origin { shard, connection: id, ticket };
+            let origin = Origin {
+                shard,
+                connection: id,
+                ticket,
+            };
             self.route(origin, command);
         }
     }
 
     fn route(&mut self, origin: Origin, command: Command) {
         let shards = self.shards();
-        let image = self.cores.get(usize::from(origin.shard.get())).and_then(Option::as_ref).map(Shard::image);
+        let image = self
+            .cores
+            .get(usize::from(origin.shard.get()))
+            .and_then(Option::as_ref)
+            .map(Shard::image);
         let owner = image.and_then(|image| match command.route() {
             Route::Here => None,
-            Route::Partition(key, partition) => {
-                image.resolve(key).map(|topic| shard_of(topic.id, partition, shards))
-            }
+            Route::Partition(key, partition) => image
+                .resolve(key)
+                .map(|topic| shard_of(topic.id, partition, shards)),
             Route::Group(group) => image.topic_by_name(OFFSETS_TOPIC).map(|topic| {
                 let count = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
                 shard_of(topic.id, group_partition(group, count), shards)
@@ -453,14 +543,23 @@ impl World {
     }
 
     fn note(&mut self, value: u64) {
-        self.trace = (self.trace ^ value).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(17);
+        self.trace = (self.trace ^ value)
+            .wrapping_mul(0x0000_0100_0000_01b3)
+            .rotate_left(17);
     }
+}
+
+/// A delay in the unit of the schedule; more than five hundred years are cut.
+fn nanos(delay: Duration) -> u64 {
+    u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX >> 1)
 }
 
 fn transmit(connection: &mut Connection) -> Bytes {
     let mut chunks = ChunkSink::default();
     while connection.session.poll_transmit(&mut chunks, 1 << 20) == TransmitStatus::More {}
     let mut sent = BytesMut::with_capacity(chunks.bytes());
-    chunks.chunks().for_each(|chunk| sent.extend_from_slice(chunk));
+    chunks
+        .chunks()
+        .for_each(|chunk| sent.extend_from_slice(chunk));
     sent.freeze()
 }

@@ -2,32 +2,44 @@
 
 use std::time::Duration;
 
-use sim::Scenario;
+use sim::{Honesty, Scenario};
 
-/// Seeds of one ordinary test run; `RAPIDMQ_SIM_SEEDS` in the soak script raises it.
-const SEEDS: u64 = 40;
+/// Seeds of one test run.
+const SEEDS: u64 = 16;
 
 #[test]
 fn nothing_acknowledged_is_lost_over_crashes_of_the_whole_broker() {
     let mut acknowledged = 0;
     for seed in 0..SEEDS {
         let outcome = Scenario::new(0x5eed_0000 + seed).run();
-        acknowledged += outcome.unwrap_or_else(|failure| panic!("{failure}")).acknowledged;
+        acknowledged += outcome
+            .unwrap_or_else(|failure| panic!("{failure}"))
+            .acknowledged;
     }
-    assert!(acknowledged > 10 * SEEDS, "the runs do real work: {acknowledged} records");
+    assert!(
+        acknowledged > 10 * SEEDS,
+        "the runs do real work: {acknowledged} records"
+    );
 }
 
 #[test]
 fn one_core_and_three_cores_hold_as_well() {
     for cores in [1, 3] {
-        let scenario = Scenario { cores, ..Scenario::new(77 + u64::from(cores)) };
+        let scenario = Scenario {
+            cores,
+            ..Scenario::new(77 + u64::from(cores))
+        };
         scenario.run().unwrap_or_else(|failure| panic!("{failure}"));
     }
 }
 
 #[test]
 fn a_long_quiet_run_rolls_journals_and_reads_back_everything() {
-    let scenario = Scenario { crashes: 1, between: Duration::from_secs(2), ..Scenario::new(99) };
+    let scenario = Scenario {
+        crashes: 1,
+        between: Duration::from_secs(2),
+        ..Scenario::new(99)
+    };
     let outcome = scenario.run().unwrap_or_else(|failure| panic!("{failure}"));
     assert!(outcome.acknowledged > 1_000, "{outcome:?}");
 }
@@ -38,4 +50,17 @@ fn the_same_seed_gives_the_same_run() {
         let first = Scenario::new(seed).run();
         assert_eq!(first, Scenario::new(seed).run(), "seed {seed}");
     }
+}
+
+#[test]
+fn a_disk_that_forgets_what_it_reported_durable_is_found_out() {
+    let lying = |seed| Scenario {
+        disk: Honesty::Lying,
+        ..Scenario::new(seed)
+    };
+    let found = (0..4).filter(|seed| {
+        // Either the history does not hold, or the broker refuses to start on what is left.
+        !matches!(std::panic::catch_unwind(|| lying(*seed).run()), Ok(Ok(_)))
+    });
+    assert_eq!(found.count(), 4, "every such run is noticed");
 }

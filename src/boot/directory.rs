@@ -85,7 +85,9 @@ impl DirectoryError {
             Self::Damaged { .. } => {
                 "restore superblock.a and superblock.b from a copy; a newer format needs the newer rapidmq"
             }
-            Self::OtherBroker { .. } => "give each broker its own --data-dir, or set broker-id as it was",
+            Self::OtherBroker { .. } => {
+                "give each broker its own --data-dir, or set broker-id as it was"
+            }
             Self::OtherCores { .. } => "leave --cores out: the directory knows its number",
         }
     }
@@ -115,7 +117,10 @@ impl Directory {
     pub(super) fn open_or_format(config: &ServeConfig) -> Result<Self, DirectoryError> {
         let mut disk = FsDisk::new(&config.data_dir);
         let path = &config.data_dir;
-        let io = |source| DirectoryError::Io { path: path.clone(), source };
+        let io = |source| DirectoryError::Io {
+            path: path.clone(),
+            source,
+        };
         let slots = [
             read_slot(&disk, SUPERBLOCK_A).map_err(io)?,
             read_slot(&disk, SUPERBLOCK_B).map_err(io)?,
@@ -125,14 +130,24 @@ impl Directory {
             Ok(Some(superblock)) => superblock,
             Ok(None) if has_data => {
                 let what = "it holds data but no superblock".to_owned();
-                return Err(DirectoryError::Damaged { path: path.clone(), what });
+                return Err(DirectoryError::Damaged {
+                    path: path.clone(),
+                    what,
+                });
             }
             Err(what) if has_data => {
-                return Err(DirectoryError::Damaged { path: path.clone(), what });
+                return Err(DirectoryError::Damaged {
+                    path: path.clone(),
+                    what,
+                });
             }
             // New, or an earlier start was cut short before it had anything to lose.
-            Ok(None) | Err(_) => new_superblock(config)
-                .map_err(|source| DirectoryError::System { path: path.clone(), source })?,
+            Ok(None) | Err(_) => {
+                new_superblock(config).map_err(|source| DirectoryError::System {
+                    path: path.clone(),
+                    source,
+                })?
+            }
         };
         check(config, &superblock)?;
         for slot in [SUPERBLOCK_A, SUPERBLOCK_B] {
@@ -206,11 +221,19 @@ fn check(config: &ServeConfig, superblock: &Superblock) -> Result<(), DirectoryE
     let configured = config.broker.broker;
     if superblock.broker != configured {
         let found = superblock.broker;
-        return Err(DirectoryError::OtherBroker { path: path(), found, configured });
+        return Err(DirectoryError::OtherBroker {
+            path: path(),
+            found,
+            configured,
+        });
     }
     if config.cores != 0 && config.cores != superblock.shards {
         let (found, configured) = (superblock.shards, config.cores);
-        return Err(DirectoryError::OtherCores { path: path(), found, configured });
+        return Err(DirectoryError::OtherCores {
+            path: path(),
+            found,
+            configured,
+        });
     }
     Ok(())
 }

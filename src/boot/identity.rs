@@ -32,10 +32,14 @@ pub(super) fn random_seed() -> io::Result<u64> {
 
 /// The text form of a cluster id.
 pub(super) fn cluster_id_text(id: &[u8; 16]) -> String {
-    let bits = id.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
+    let bits = id
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
     let bits: Vec<u8> = bits.collect();
     let sextets = bits.chunks(6).map(|chunk| {
-        let value = chunk.iter().fold(0_usize, |value, bit| value << 1 | usize::from(*bit));
+        let value = chunk
+            .iter()
+            .fold(0_usize, |value, bit| value << 1 | usize::from(*bit));
         let padded = value << (6 - chunk.len());
         ALPHABET.get(padded).copied().map_or('A', char::from)
     });

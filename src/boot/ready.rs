@@ -31,7 +31,9 @@ impl ReadyFile {
         file.write_all(b"\n")?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self {
+            path: path.to_owned(),
+        })
     }
 }
 

@@ -39,7 +39,12 @@ pub(super) fn recover_all(data_dir: &Path, shards: u16) -> Result<Vec<Recovered>
             .map(|shard| {
                 let name = format!("rapidmq-recover-{shard}");
                 let work = move || recover(data_dir, shard);
-                (shard, std::thread::Builder::new().name(name).spawn_scoped(scope, work))
+                (
+                    shard,
+                    std::thread::Builder::new()
+                        .name(name)
+                        .spawn_scoped(scope, work),
+                )
             })
             .collect();
         let joined = threads.into_iter().map(|(shard, thread)| {

@@ -33,7 +33,10 @@ impl StopSignals {
         for signal in [SIGTERM, SIGINT] {
             flag::register_conditional_shutdown(signal, IMPATIENT, Arc::clone(&is_stopping))?;
         }
-        Ok(Self { signals: Signals::new([SIGTERM, SIGINT])?, is_stopping })
+        Ok(Self {
+            signals: Signals::new([SIGTERM, SIGINT])?,
+            is_stopping,
+        })
     }
 
     /// Waits for the first signal.

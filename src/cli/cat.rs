@@ -29,7 +29,11 @@ const BATCH_RECORDS: usize = 1_000;
 #[command(group = clap::ArgGroup::new("mode").required(true).args(["produce", "consume", "list", "query"]))]
 pub(crate) struct Cat {
     /// Bootstrap brokers, comma separated.
-    #[arg(short = 'b', default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
+    #[arg(
+        short = 'b',
+        default_value = "127.0.0.1:9092",
+        value_name = "HOST:PORT"
+    )]
     brokers: String,
     /// Topic (in query mode TOPIC:PARTITION:TIMESTAMP).
     #[arg(short = 't')]
@@ -113,7 +117,9 @@ pub(crate) fn run(args: &Cat) -> Result<(), Failure> {
 }
 
 fn topic_name(args: &Cat) -> Result<&str, Failure> {
-    args.topic.as_deref().ok_or_else(|| Failure::new(Kind::Usage, "no topic given").fix("add -t TOPIC"))
+    args.topic
+        .as_deref()
+        .ok_or_else(|| Failure::new(Kind::Usage, "no topic given").fix("add -t TOPIC"))
 }
 
 fn list(args: &Cat, cluster: &mut Cluster) -> Result<(), Failure> {
@@ -124,14 +130,30 @@ fn list(args: &Cat, cluster: &mut Cluster) -> Result<(), Failure> {
     }
     output::line(&format!(" {} brokers:", response.brokers.len()))?;
     for broker in &response.brokers {
-        let controller = if broker.node_id == response.controller_id { " (controller)" } else { "" };
-        output::line(&format!("  broker {} at {}:{}{controller}", broker.node_id, broker.host.as_str(), broker.port))?;
+        let controller = if broker.node_id == response.controller_id {
+            " (controller)"
+        } else {
+            ""
+        };
+        output::line(&format!(
+            "  broker {} at {}:{}{controller}",
+            broker.node_id,
+            broker.host.as_str(),
+            broker.port
+        ))?;
     }
     output::line(&format!(" {} topics:", response.topics.len()))?;
     for topic in &response.topics {
         let name = topic.name.as_ref().map_or("", StrBytes::as_str);
-        let error = if topic.error_code == 0 { String::new() } else { format!(" error {}", topic.error_code) };
-        output::line(&format!("  topic \"{name}\" with {} partitions:{error}", topic.partitions.len()))?;
+        let error = if topic.error_code == 0 {
+            String::new()
+        } else {
+            format!(" error {}", topic.error_code)
+        };
+        output::line(&format!(
+            "  topic \"{name}\" with {} partitions:{error}",
+            topic.partitions.len()
+        ))?;
         for partition in &topic.partitions {
             let text = format!(
                 "    partition {}, leader {}, replicas: {}, isrs: {}",
@@ -184,7 +206,10 @@ fn query(args: &Cat, cluster: &mut Cluster) -> Result<(), Failure> {
         Some((parts.next()?, partition, timestamp))
     })();
     let (name, partition, timestamp) = parsed.ok_or_else(|| {
-        Failure::new(Kind::Usage, format!("`{text}` is not TOPIC:PARTITION:TIMESTAMP"))
+        Failure::new(
+            Kind::Usage,
+            format!("`{text}` is not TOPIC:PARTITION:TIMESTAMP"),
+        )
     })?;
     let topic = cluster.topic(name, Creates::Nothing)?;
     let bound = match timestamp {
@@ -192,13 +217,22 @@ fn query(args: &Cat, cluster: &mut Cluster) -> Result<(), Failure> {
         -2 => Bound::Start,
         at => Bound::Time(at),
     };
-    let offset = offset_of(leader_of(cluster, &topic, partition)?, name, partition, bound)?;
+    let offset = offset_of(
+        leader_of(cluster, &topic, partition)?,
+        name,
+        partition,
+        bound,
+    )?;
     output::line(&format!("{name} [{partition}] offset {offset}"))
 }
 
 fn consume(args: &Cat, cluster: &mut Cluster) -> Result<(), Failure> {
     let name = topic_name(args)?;
-    let format = args.format.as_deref().map(RecordFormat::parse).transpose()?;
+    let format = args
+        .format
+        .as_deref()
+        .map(RecordFormat::parse)
+        .transpose()?;
     let end = delimiter(&args.delimiter)?;
     let key_end = args.key_delimiter.as_deref().map(delimiter).transpose()?;
     let topic = cluster.topic(name, Creates::Nothing)?;
@@ -228,7 +262,9 @@ fn consume(args: &Cat, cluster: &mut Cluster) -> Result<(), Failure> {
         },
         Event::End { partition, offset } => {
             if !args.quiet {
-                output::remark(&format!("% Reached end of topic {name} [{partition}] at offset {offset}"));
+                output::remark(&format!(
+                    "% Reached end of topic {name} [{partition}] at offset {offset}"
+                ));
             }
             Ok(())
         }
@@ -250,9 +286,14 @@ fn range(offsets: &[String]) -> Result<(Position, Option<Position>), Failure> {
 fn produce_all(args: &Cat, cluster: &mut Cluster) -> Result<(), Failure> {
     let name = topic_name(args)?;
     let topic = cluster.topic(name, Creates::Missing)?;
-    let headers = args.headers.iter().map(|text| produce::header(text)).collect::<Result<HeaderList, _>>()?;
+    let headers = args
+        .headers
+        .iter()
+        .map(|text| produce::header(text))
+        .collect::<Result<HeaderList, _>>()?;
     let end = delimiter(&args.delimiter)?;
-    let mut batches: std::collections::BTreeMap<i32, Vec<NewRecord>> = std::collections::BTreeMap::new();
+    let mut batches: std::collections::BTreeMap<i32, Vec<NewRecord>> =
+        std::collections::BTreeMap::new();
     let mut turn = 0_usize;
     let mut sink = |key: Option<Vec<u8>>, value: Vec<u8>| -> Result<(), Failure> {
         let key = key.or_else(|| args.key.clone().map(String::into_bytes));
@@ -262,7 +303,12 @@ fn produce_all(args: &Cat, cluster: &mut Cluster) -> Result<(), Failure> {
         turn += 1;
         let value = (!(args.null && value.is_empty())).then_some(value);
         let batch = batches.entry(partition).or_default();
-        batch.push(NewRecord { key, value, headers: headers.clone(), timestamp: clock::wall_ms() });
+        batch.push(NewRecord {
+            key,
+            value,
+            headers: headers.clone(),
+            timestamp: clock::wall_ms(),
+        });
         if batch.len() >= BATCH_RECORDS {
             let full = std::mem::take(batch);
             send(args, cluster, (&topic, partition), &full)?;
@@ -296,7 +342,11 @@ fn feed(args: &Cat, end: u8, sink: &mut Sink<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn feed_lines(input: &mut dyn BufRead, (end, split): (u8, Option<u8>), sink: &mut Sink<'_>) -> Result<(), Failure> {
+fn feed_lines(
+    input: &mut dyn BufRead,
+    (end, split): (u8, Option<u8>),
+    sink: &mut Sink<'_>,
+) -> Result<(), Failure> {
     for line in input.split(end) {
         let (key, value) = produce::split_line(line?, split);
         sink(key, value)?;
@@ -311,6 +361,12 @@ fn send(
     batch: &[NewRecord],
 ) -> Result<(), Failure> {
     let compression = records::compression(&args.compression)?;
-    let target = Target { topic, partition, acks: -1, compression, timeout_ms: 30_000 };
+    let target = Target {
+        topic,
+        partition,
+        acks: -1,
+        compression,
+        timeout_ms: 30_000,
+    };
     records::produce(cluster, target, batch).map(drop)
 }

@@ -29,16 +29,22 @@ pub(crate) struct Check {
 /// The directory is in use, is none of ours, or is damaged.
 pub(crate) fn run(args: &Check) -> Result<(), Failure> {
     let disk = shards::open_for_check(&args.data_dir).map_err(|error| {
-        Failure::new(Kind::Failed, format!("{} cannot be checked", args.data_dir.display()))
-            .why(error.to_string())
-            .fix("stop the broker that uses it, and name its data directory")
+        Failure::new(
+            Kind::Failed,
+            format!("{} cannot be checked", args.data_dir.display()),
+        )
+        .why(error.to_string())
+        .fix("stop the broker that uses it, and name its data directory")
     })?;
     let report = exec::check(&disk);
     print(args, &report)?;
     match report.verdict() {
         Verdict::Clean => Ok(()),
-        Verdict::Repairable => Err(Failure::new(Kind::Repairable, "the last stop left work behind")
-            .fix("start the broker: it repairs this by itself, nothing acknowledged is lost")),
+        Verdict::Repairable => Err(Failure::new(
+            Kind::Repairable,
+            "the last stop left work behind",
+        )
+        .fix("start the broker: it repairs this by itself, nothing acknowledged is lost")),
         Verdict::Damaged => Err(Failure::new(Kind::Failed, "data are damaged")
             .why("each line of severity `damage` names the file and the records")
             .fix("restore these files from a copy; what is intact stays readable")),

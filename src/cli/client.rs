@@ -59,7 +59,9 @@ impl Connection {
         let response = self.call_at(&request, ApiVersion::new(3))?;
         wire_error::check(response.error_code, "asking for the broker's versions")?;
         let ranges = response.api_keys.iter();
-        self.versions = ranges.map(|key| (key.api_key, (key.min_version, key.max_version))).collect();
+        self.versions = ranges
+            .map(|key| (key.api_key, (key.min_version, key.max_version)))
+            .collect();
         Ok(())
     }
 
@@ -85,7 +87,10 @@ impl Connection {
     {
         let key = R::API_KEY.value();
         let (low, high) = self.versions.get(&key).copied().ok_or_else(|| {
-            Failure::new(Kind::Failed, format!("the broker at {} does not offer {}", self.address, R::NAME))
+            Failure::new(
+                Kind::Failed,
+                format!("the broker at {} does not offer {}", self.address, R::NAME),
+            )
         })?;
         let ours = <R as KafkaMessage>::SUPPORTED_VERSIONS;
         let version = high.min(ours.max().value());
@@ -117,9 +122,20 @@ impl Connection {
         let mut frame = BytesMut::new();
         let client_id = Some(StrBytes::from(self.client_id.as_str()));
         let limits = OutboundFrameLimits::new(model::limits::FRAME_BYTES_MAX);
-        encode_request(&mut frame, self.correlation, client_id, request, version, limits)
-            .map_err(|error| Failure::new(Kind::Failed, format!("request cannot be encoded: {error}")))?;
-        self.stream.write_all(&frame).map_err(|error| self.lost(&error))
+        encode_request(
+            &mut frame,
+            self.correlation,
+            client_id,
+            request,
+            version,
+            limits,
+        )
+        .map_err(|error| {
+            Failure::new(Kind::Failed, format!("request cannot be encoded: {error}"))
+        })?;
+        self.stream
+            .write_all(&frame)
+            .map_err(|error| self.lost(&error))
     }
 
     fn receive<R>(&mut self, version: ApiVersion) -> Result<Bytes, Failure>
@@ -127,13 +143,17 @@ impl Connection {
         R: KafkaRequest,
     {
         let mut prefix = [0; 4];
-        self.stream.read_exact(&mut prefix).map_err(|error| self.lost(&error))?;
+        self.stream
+            .read_exact(&mut prefix)
+            .map_err(|error| self.lost(&error))?;
         let len = usize::try_from(i32::from_be_bytes(prefix)).unwrap_or(usize::MAX);
         if !(4..=RESPONSE_BYTES_MAX).contains(&len) {
             return Err(self.garbage(&format!("a response of {len} bytes")));
         }
         let mut body = vec![0; len];
-        self.stream.read_exact(&mut body).map_err(|error| self.lost(&error))?;
+        self.stream
+            .read_exact(&mut body)
+            .map_err(|error| self.lost(&error))?;
         let mut body = Bytes::from(body);
         let correlation = bytes::Buf::get_i32(&mut body);
         if correlation != self.correlation {
@@ -151,7 +171,8 @@ impl Connection {
     fn lost(&self, error: &std::io::Error) -> Failure {
         let failure = Failure::from(std::io::Error::from(error.kind()));
         let what = format!("the connection to {} failed: {error}", self.address);
-        Failure::new(failure.kind(), what).fix("check that the broker runs: rapidmq doctor; its log says why it closed")
+        Failure::new(failure.kind(), what)
+            .fix("check that the broker runs: rapidmq doctor; its log says why it closed")
     }
 
     fn garbage(&self, what: &str) -> Failure {
@@ -208,7 +229,11 @@ impl Cluster {
     ///
     /// # Errors
     /// None answers.
-    pub(crate) fn open(bootstrap: &str, client_id: &str, timeout: Duration) -> Result<Self, Failure> {
+    pub(crate) fn open(
+        bootstrap: &str,
+        client_id: &str,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
         let mut last = None;
         for address in bootstrap.split(',').map(str::trim) {
             match Connection::open(address, client_id, timeout) {
@@ -236,7 +261,11 @@ impl Cluster {
     ///
     /// # Errors
     /// The broker is gone.
-    pub(crate) fn metadata(&mut self, topics: Option<&[&str]>, creates: Creates) -> Result<MetadataResponse, Failure> {
+    pub(crate) fn metadata(
+        &mut self,
+        topics: Option<&[&str]>,
+        creates: Creates,
+    ) -> Result<MetadataResponse, Failure> {
         let mut request = MetadataRequest::default();
         request.allow_auto_topic_creation = creates == Creates::Missing;
         request.topics = topics.map(|names| names.iter().map(|name| named(name)).collect());
@@ -252,12 +281,19 @@ impl Cluster {
     ///
     /// # Errors
     /// The topic does not exist or has no leader.
-    pub(crate) fn topic(&mut self, name: &str, creates: Creates) -> Result<MetadataResponseTopic, Failure> {
+    pub(crate) fn topic(
+        &mut self,
+        name: &str,
+        creates: Creates,
+    ) -> Result<MetadataResponseTopic, Failure> {
         let mut tries = 0;
         loop {
             let mut response = self.metadata(Some(&[name]), creates)?;
             let topic = response.topics.pop().ok_or_else(|| {
-                Failure::new(Kind::Failed, format!("the broker left topic `{name}` out of its answer"))
+                Failure::new(
+                    Kind::Failed,
+                    format!("the broker left topic `{name}` out of its answer"),
+                )
             })?;
             // A topic that is just being created answers "unknown" or "no leader" for a moment.
             let is_transient = matches!(topic.error_code, 3 | 5) && creates == Creates::Missing;
@@ -276,17 +312,26 @@ impl Cluster {
     pub(crate) fn broker(&mut self, id: i32) -> Result<&mut Connection, Failure> {
         if !self.leaders.contains_key(&id) {
             let address = self.endpoints.get(&id).cloned().ok_or_else(|| {
-                Failure::new(Kind::Unavailable, format!("broker {id} is not in the metadata"))
+                Failure::new(
+                    Kind::Unavailable,
+                    format!("broker {id} is not in the metadata"),
+                )
             })?;
-            let opened = Connection::open(&address, &self.client_id, self.timeout).map_err(|failure| {
-                let kind = failure.kind();
-                Failure::new(kind, format!("broker {id} advertises {address}, which cannot be reached"))
+            let opened =
+                Connection::open(&address, &self.client_id, self.timeout).map_err(|failure| {
+                    let kind = failure.kind();
+                    Failure::new(
+                        kind,
+                        format!("broker {id} advertises {address}, which cannot be reached"),
+                    )
                     .why(failure.to_string())
                     .fix("start the broker with --kafka-advertise HOST:PORT that clients can reach")
-            })?;
+                })?;
             self.leaders.insert(id, opened);
         }
-        self.leaders.get_mut(&id).ok_or_else(|| Failure::new(Kind::Failed, "connection vanished"))
+        self.leaders
+            .get_mut(&id)
+            .ok_or_else(|| Failure::new(Kind::Failed, "connection vanished"))
     }
 }
 

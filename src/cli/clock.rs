@@ -16,6 +16,8 @@ pub(crate) fn now() -> Instant {
 /// Milliseconds since the Unix epoch.
 #[expect(clippy::disallowed_methods, reason = "a client verb is its own shell")]
 pub(crate) fn wall_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

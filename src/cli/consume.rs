@@ -8,13 +8,13 @@
 use clap::Args;
 use kafka_wire::metadata_response::MetadataResponseTopic;
 
+use super::Remote;
 use super::client::{Cluster, Creates};
 use super::failure::{Failure, Kind};
 use super::format::{RecordFormat, as_json};
 use super::offsets::{Bound, Position, offset_of};
 use super::output::{self, Format};
 use super::records::{self, ReadRecord, Wanted, leader_of};
-use super::Remote;
 
 #[derive(Debug, Args)]
 pub(crate) struct Consume {
@@ -48,7 +48,13 @@ pub(crate) fn run(args: &Consume) -> Result<(), Failure> {
     let format = RecordFormat::parse(&args.format)?;
     let mut cluster = args.remote.open()?;
     let topic = cluster.topic(&args.topic, Creates::Nothing)?;
-    let plan = Reading { from, upto: None, partitions: args.partitions.clone(), number: args.number, exits: args.exit };
+    let plan = Reading {
+        from,
+        upto: None,
+        partitions: args.partitions.clone(),
+        number: args.number,
+        exits: args.exit,
+    };
     read(&mut cluster, &topic, &plan, &mut |event| match event {
         Event::Record(record) => match args.remote.output {
             Format::Json => output::line(&as_json(&args.topic, record).to_string()),
@@ -121,10 +127,19 @@ pub(crate) fn read(
     Ok(())
 }
 
-fn open_cursors(cluster: &mut Cluster, topic: &MetadataResponseTopic, plan: &Reading) -> Result<Vec<Cursor>, Failure> {
+fn open_cursors(
+    cluster: &mut Cluster,
+    topic: &MetadataResponseTopic,
+    plan: &Reading,
+) -> Result<Vec<Cursor>, Failure> {
     let mut partitions = plan.partitions.clone();
     if partitions.is_empty() {
-        partitions.extend(topic.partitions.iter().map(|partition| partition.partition_index));
+        partitions.extend(
+            topic
+                .partitions
+                .iter()
+                .map(|partition| partition.partition_index),
+        );
         partitions.sort_unstable();
     }
     let name = topic.name.as_ref().map_or("", |name| name.as_str());
@@ -138,10 +153,19 @@ fn open_cursors(cluster: &mut Cluster, topic: &MetadataResponseTopic, plan: &Rea
             (None, false) => None,
         };
         let is_done = stop_at.is_some_and(|stop| offset >= stop);
-        cursors.push(Cursor { partition, offset, stop_at, is_done, has_reported_end: false });
+        cursors.push(Cursor {
+            partition,
+            offset,
+            stop_at,
+            is_done,
+            has_reported_end: false,
+        });
     }
     if cursors.is_empty() {
-        return Err(Failure::new(Kind::NotFound, format!("topic `{name}` has no partitions")));
+        return Err(Failure::new(
+            Kind::NotFound,
+            format!("topic `{name}` has no partitions"),
+        ));
     }
     Ok(cursors)
 }
@@ -153,7 +177,11 @@ fn advance(
     sink: &mut dyn FnMut(Event<'_>) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
     let leader = leader_of(cluster, topic, cursor.partition)?;
-    let wanted = Wanted { partition: cursor.partition, offset: cursor.offset, wait_ms };
+    let wanted = Wanted {
+        partition: cursor.partition,
+        offset: cursor.offset,
+        wait_ms,
+    };
     let answer = records::fetch(leader, topic, wanted)?;
     for record in &answer.records {
         let is_past = cursor.stop_at.is_some_and(|stop| record.offset >= stop);
@@ -167,7 +195,10 @@ fn advance(
     cursor.is_done = cursor.stop_at.is_some_and(|stop| cursor.offset >= stop);
     if cursor.offset >= answer.high_watermark && !cursor.has_reported_end {
         cursor.has_reported_end = true;
-        sink(Event::End { partition: cursor.partition, offset: cursor.offset })?;
+        sink(Event::End {
+            partition: cursor.partition,
+            offset: cursor.offset,
+        })?;
     }
     Ok(left)
 }

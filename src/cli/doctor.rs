@@ -67,39 +67,73 @@ pub(crate) fn run(args: &Doctor) -> Result<(), Failure> {
     let rows = findings
         .iter()
         .map(|finding| {
-            let fix = if finding.verdict == Verdict::Ok { "" } else { finding.fix };
-            vec![json!(finding.what), json!(finding.verdict.name()), json!(finding.found), json!(fix)]
+            let fix = if finding.verdict == Verdict::Ok {
+                ""
+            } else {
+                finding.fix
+            };
+            vec![
+                json!(finding.what),
+                json!(finding.verdict.name()),
+                json!(finding.found),
+                json!(fix),
+            ]
         })
         .collect();
-    output::listing(&Listing { columns: &["check", "verdict", "found", "fix"], rows }, args.output)?;
-    match findings.iter().filter(|finding| finding.verdict == Verdict::Blocking).count() {
+    output::listing(
+        &Listing {
+            columns: &["check", "verdict", "found", "fix"],
+            rows,
+        },
+        args.output,
+    )?;
+    match findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Blocking)
+        .count()
+    {
         0 => Ok(()),
-        count => Err(Failure::new(Kind::Failed, format!("{count} finding(s) prevent the broker from running"))),
+        count => Err(Failure::new(
+            Kind::Failed,
+            format!("{count} finding(s) prevent the broker from running"),
+        )),
     }
 }
 
 fn read_trimmed(path: &str) -> Option<String> {
-    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    fs::read_to_string(path)
+        .ok()
+        .map(|text| text.trim().to_owned())
 }
 
 fn kernel() -> Finding {
     let release = read_trimmed("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut numbers = release
+        .split(['.', '-'])
+        .map(|part| part.parse::<u32>().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     Finding {
         what: "kernel",
-        verdict: if version >= (6, 1) { Verdict::Ok } else { Verdict::Warning },
+        verdict: if version >= (6, 1) {
+            Verdict::Ok
+        } else {
+            Verdict::Warning
+        },
         found: release,
         fix: "use Linux 6.1 or newer: older kernels lack deferred task work and halve small-request throughput",
     }
 }
 
 fn io_uring() -> Finding {
-    let disabled = read_trimmed("/proc/sys/kernel/io_uring_disabled").unwrap_or_else(|| "0".to_owned());
+    let disabled =
+        read_trimmed("/proc/sys/kernel/io_uring_disabled").unwrap_or_else(|| "0".to_owned());
     let works = shards::probe_ring();
     let (verdict, found) = match &works {
         Ok(()) => (Verdict::Ok, format!("works (io_uring_disabled={disabled})")),
-        Err(error) => (Verdict::Blocking, format!("{error} (io_uring_disabled={disabled})")),
+        Err(error) => (
+            Verdict::Blocking,
+            format!("{error} (io_uring_disabled={disabled})"),
+        ),
     };
     Finding {
         what: "io_uring",
@@ -113,14 +147,22 @@ fn limit(name: &str) -> Option<u64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find(|line| line.starts_with(name))?;
     let soft = line.get(name.len()..)?.split_whitespace().next()?;
-    if soft == "unlimited" { Some(u64::MAX) } else { soft.parse().ok() }
+    if soft == "unlimited" {
+        Some(u64::MAX)
+    } else {
+        soft.parse().ok()
+    }
 }
 
 fn memlock() -> Finding {
     let bytes = limit("Max locked memory").unwrap_or(0);
     Finding {
         what: "memlock",
-        verdict: if bytes >= 8 << 20 { Verdict::Ok } else { Verdict::Warning },
+        verdict: if bytes >= 8 << 20 {
+            Verdict::Ok
+        } else {
+            Verdict::Warning
+        },
         found: shown_limit(bytes),
         fix: "ulimit -l 65536, or LimitMEMLOCK=64M in the systemd unit: rings are locked memory",
     }
@@ -130,14 +172,22 @@ fn open_files() -> Finding {
     let count = limit("Max open files").unwrap_or(0);
     Finding {
         what: "open files",
-        verdict: if count >= 10_000 { Verdict::Ok } else { Verdict::Warning },
+        verdict: if count >= 10_000 {
+            Verdict::Ok
+        } else {
+            Verdict::Warning
+        },
         found: shown_limit(count),
         fix: "ulimit -n 65536, or LimitNOFILE=65536 in the systemd unit",
     }
 }
 
 fn shown_limit(value: u64) -> String {
-    if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() }
+    if value == u64::MAX {
+        "unlimited".to_owned()
+    } else {
+        value.to_string()
+    }
 }
 
 fn data_directory(dir: &Path) -> Vec<Finding> {
@@ -157,7 +207,12 @@ const O_DIRECT: i32 = 0o40_000;
 
 fn probe(path: &Path) -> Vec<Finding> {
     let blocking = |what, error: &std::io::Error, fix| {
-        vec![Finding { what, verdict: Verdict::Blocking, found: error.to_string(), fix }]
+        vec![Finding {
+            what,
+            verdict: Verdict::Blocking,
+            found: error.to_string(),
+            fix,
+        }]
     };
     let len = WRITES * 4096;
     let zeroed = File::create(path).and_then(|file| {
@@ -165,19 +220,40 @@ fn probe(path: &Path) -> Vec<Finding> {
         file.sync_all()
     });
     if let Err(error) = zeroed {
-        return blocking("data directory", &error, "choose a directory this user may write to");
+        return blocking(
+            "data directory",
+            &error,
+            "choose a directory this user may write to",
+        );
     }
-    let direct = File::options().read(true).write(true).custom_flags(O_DIRECT | O_DSYNC).open(path);
+    let direct = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(O_DIRECT | O_DSYNC)
+        .open(path);
     let file = match direct {
         Ok(file) => file,
         Err(error) => {
-            return blocking("O_DIRECT", &error, "use a file system with direct I/O such as ext4 or XFS");
+            return blocking(
+                "O_DIRECT",
+                &error,
+                "use a file system with direct I/O such as ext4 or XFS",
+            );
         }
     };
-    let ok = Finding { what: "O_DIRECT", verdict: Verdict::Ok, found: "works".to_owned(), fix: "" };
+    let ok = Finding {
+        what: "O_DIRECT",
+        verdict: Verdict::Ok,
+        found: "works".to_owned(),
+        fix: "",
+    };
     match flush_latency(&file) {
         Ok(histogram) => vec![ok, flush_finding(&histogram)],
-        Err(error) => blocking("O_DIRECT", &error, "use a file system with direct I/O such as ext4 or XFS"),
+        Err(error) => blocking(
+            "O_DIRECT",
+            &error,
+            "use a file system with direct I/O such as ext4 or XFS",
+        ),
     }
 }
 
@@ -187,12 +263,15 @@ fn flush_latency(file: &File) -> std::io::Result<Histogram<u64>> {
     let buffer = vec![0_u8; 8192];
     // Direct I/O wants aligned memory: a 4 KiB window of a buffer twice that size always contains one.
     let start = buffer.as_ptr().align_offset(4096);
-    let block = buffer.get(start..start + 4096).ok_or_else(|| std::io::Error::other("alignment"))?;
+    let block = buffer
+        .get(start..start + 4096)
+        .ok_or_else(|| std::io::Error::other("alignment"))?;
     for index in 0..WRITES {
         let started = clock::now();
         let position = u64::try_from(index).unwrap_or(0) * 4096;
         file.write_all_at(block, position)?;
-        histogram.saturating_record(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
+        histogram
+            .saturating_record(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
     }
     Ok(histogram)
 }
@@ -206,7 +285,11 @@ fn flush_finding(histogram: &Histogram<u64>) -> Finding {
     );
     Finding {
         what: "flush latency",
-        verdict: if p99 <= 20_000 { Verdict::Ok } else { Verdict::Warning },
+        verdict: if p99 <= 20_000 {
+            Verdict::Ok
+        } else {
+            Verdict::Warning
+        },
         found,
         fix: "use a local SSD with power-loss protection; network disks add milliseconds to every acknowledgement",
     }

@@ -39,7 +39,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure that says what happened.
     pub(crate) fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), why: None, fix: None }
+        Self {
+            kind,
+            what: what.into(),
+            why: None,
+            fix: None,
+        }
     }
 
     /// Adds why it happened.

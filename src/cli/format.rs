@@ -69,7 +69,9 @@ impl RecordFormat {
                 Piece::Key => out.extend_from_slice(record.key.as_deref().unwrap_or_default()),
                 Piece::KeyLen => out.extend_from_slice(len_of(record.key.as_deref()).as_bytes()),
                 Piece::Value => out.extend_from_slice(record.value.as_deref().unwrap_or_default()),
-                Piece::ValueLen => out.extend_from_slice(len_of(record.value.as_deref()).as_bytes()),
+                Piece::ValueLen => {
+                    out.extend_from_slice(len_of(record.value.as_deref()).as_bytes())
+                }
                 Piece::Timestamp => out.extend_from_slice(record.timestamp.to_string().as_bytes()),
                 Piece::Headers => out.extend_from_slice(&headers(record)),
             }
@@ -121,7 +123,10 @@ pub(crate) fn delimiter(text: &str) -> Result<u8, Failure> {
     match text.as_bytes() {
         [byte] => Ok(*byte),
         [b'\\', _] => escape(text.chars().nth(1)),
-        _ => Err(Failure::new(Kind::Usage, format!("`{text}` is not one character"))),
+        _ => Err(Failure::new(
+            Kind::Usage,
+            format!("`{text}` is not one character"),
+        )),
     }
 }
 
@@ -145,7 +150,9 @@ fn headers(record: &ReadRecord) -> Vec<u8> {
 /// A record as one JSON object, in kcat's field names; bytes that are not UTF-8 are shown lossily.
 pub(crate) fn as_json(topic: &str, record: &ReadRecord) -> Value {
     let text = |bytes: &Option<Vec<u8>>| {
-        bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        bytes
+            .as_ref()
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     };
     let headers: Vec<Value> = record
         .headers

@@ -73,7 +73,13 @@ fn list(args: &List) -> Result<(), Failure> {
         })
         .collect();
     rows.sort_by_key(|row| row.first().and_then(Value::as_str).map(str::to_owned));
-    output::listing(&Listing { columns: &["group", "state", "type"], rows }, args.remote.output)
+    output::listing(
+        &Listing {
+            columns: &["group", "state", "type"],
+            rows,
+        },
+        args.remote.output,
+    )
 }
 
 fn describe(args: &Describe) -> Result<(), Failure> {
@@ -81,8 +87,11 @@ fn describe(args: &Describe) -> Result<(), Failure> {
     let group = described(&mut cluster, &args.group)?;
     let offsets = offsets(&mut cluster, &args.group)?;
     if group.group_state.as_str() == "Dead" && offsets.rows.is_empty() {
-        return Err(Failure::new(Kind::NotFound, format!("group `{}` does not exist", args.group))
-            .fix("rapidmq group list"));
+        return Err(Failure::new(
+            Kind::NotFound,
+            format!("group `{}` does not exist", args.group),
+        )
+        .fix("rapidmq group list"));
     }
     let members = Listing {
         columns: &["member", "client", "host"],
@@ -108,7 +117,11 @@ fn describe(args: &Describe) -> Result<(), Failure> {
         })),
         Format::Name => output::line(&args.group),
         Format::Table => {
-            output::line(&format!("group {}  state {}", args.group, group.group_state.as_str()))?;
+            output::line(&format!(
+                "group {}  state {}",
+                args.group,
+                group.group_state.as_str()
+            ))?;
             output::line("")?;
             output::listing(&members, Format::Table)?;
             output::line("")?;
@@ -122,7 +135,8 @@ fn described(cluster: &mut Cluster, name: &str) -> Result<DescribedGroup, Failur
     request.groups = vec![StrBytes::from(name)];
     let mut response = cluster.any().call(&request)?;
     let group = response.groups.pop();
-    let mut group = group.ok_or_else(|| Failure::new(Kind::Failed, "the broker answered no group"))?;
+    let mut group =
+        group.ok_or_else(|| Failure::new(Kind::Failed, "the broker answered no group"))?;
     // Since version 6 an unknown group is an error of its own; before it is "Dead". Show both alike.
     if group.error_code == 69 {
         group.group_state = StrBytes::from("Dead");
@@ -138,11 +152,25 @@ fn offsets(cluster: &mut Cluster, name: &str) -> Result<Listing, Failure> {
     let mut rows = Vec::new();
     for ((topic, partition), offset) in found {
         let metadata = cluster.topic(&topic, Creates::Nothing)?;
-        let end = offset_of(leader_of(cluster, &metadata, partition)?, &topic, partition, Bound::End)?;
+        let end = offset_of(
+            leader_of(cluster, &metadata, partition)?,
+            &topic,
+            partition,
+            Bound::End,
+        )?;
         let lag = (offset >= 0).then(|| end.saturating_sub(offset));
-        rows.push(vec![json!(topic), json!(partition), json!(offset), json!(end), json!(lag)]);
+        rows.push(vec![
+            json!(topic),
+            json!(partition),
+            json!(offset),
+            json!(end),
+            json!(lag),
+        ]);
     }
-    Ok(Listing { columns: &["topic", "partition", "committed", "end", "lag"], rows })
+    Ok(Listing {
+        columns: &["topic", "partition", "committed", "end", "lag"],
+        rows,
+    })
 }
 
 fn committed(cluster: &mut Cluster, name: &str) -> Result<OffsetFetchResponse, Failure> {
@@ -159,7 +187,10 @@ fn committed(cluster: &mut Cluster, name: &str) -> Result<OffsetFetchResponse, F
 fn topic_names(cluster: &mut Cluster) -> Result<BTreeMap<[u8; 16], String>, Failure> {
     let response = cluster.metadata(None, Creates::Nothing)?;
     let named = response.topics.iter().filter_map(|topic| {
-        Some((topic.topic_id.to_bytes(), topic.name.as_ref()?.as_str().to_owned()))
+        Some((
+            topic.topic_id.to_bytes(),
+            topic.name.as_ref()?.as_str().to_owned(),
+        ))
     });
     Ok(named.collect())
 }
@@ -178,7 +209,10 @@ fn committed_by_partition(
             };
             let Some(name) = name else { continue };
             for partition in &topic.partitions {
-                found.insert((name.clone(), partition.partition_index), partition.committed_offset);
+                found.insert(
+                    (name.clone(), partition.partition_index),
+                    partition.committed_offset,
+                );
             }
         }
     }

@@ -12,7 +12,9 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging; `RAPIDMQ_LOG` chooses levels as `tracing` filters do, `info` by default.
 pub(super) fn start() {
     let filter = EnvFilter::try_from_env("RAPIDMQ_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = if std::io::stderr().is_terminal() {
         builder.with_target(false).try_init()
     } else {

@@ -5,7 +5,9 @@
 //! Invariants: a resolved offset is never negative.
 //! Source: features.md 3.2 point 5.
 
-use kafka_wire::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use kafka_wire::list_offsets_request::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
+};
 use kafka_wire_core::StrBytes;
 
 use super::client::Connection;
@@ -70,7 +72,12 @@ impl Position {
     ///
     /// # Errors
     /// The broker refused.
-    pub(crate) fn resolve(self, leader: &mut Connection, topic: &str, partition: i32) -> Result<i64, Failure> {
+    pub(crate) fn resolve(
+        self,
+        leader: &mut Connection,
+        topic: &str,
+        partition: i32,
+    ) -> Result<i64, Failure> {
         let mut bound = |bound| offset_of(leader, topic, partition, bound);
         match self {
             Self::Start => bound(Bound::Start),
@@ -96,7 +103,12 @@ impl Position {
 ///
 /// # Errors
 /// The broker refused.
-pub(crate) fn offset_of(leader: &mut Connection, topic: &str, partition: i32, bound: Bound) -> Result<i64, Failure> {
+pub(crate) fn offset_of(
+    leader: &mut Connection,
+    topic: &str,
+    partition: i32,
+    bound: Bound,
+) -> Result<i64, Failure> {
     let mut wanted = ListOffsetsPartition::default();
     wanted.partition_index = partition;
     wanted.current_leader_epoch = -1;
@@ -112,9 +124,16 @@ pub(crate) fn offset_of(leader: &mut Connection, topic: &str, partition: i32, bo
     request.replica_id = -1;
     request.topics = vec![of_topic];
     let response = leader.call(&request)?;
-    let answer = response.topics.first().and_then(|topic| topic.partitions.first());
-    let answer = answer.ok_or_else(|| Failure::new(Kind::Failed, "the broker answered no offset"))?;
-    wire_error::check(answer.error_code, &format!("looking up an offset of {topic}/{partition}"))?;
+    let answer = response
+        .topics
+        .first()
+        .and_then(|topic| topic.partitions.first());
+    let answer =
+        answer.ok_or_else(|| Failure::new(Kind::Failed, "the broker answered no offset"))?;
+    wire_error::check(
+        answer.error_code,
+        &format!("looking up an offset of {topic}/{partition}"),
+    )?;
     Ok(answer.offset)
 }
 
@@ -148,7 +167,10 @@ fn date_ms(text: &str) -> Option<i64> {
     let (date, clock) = text.split_once('T').unwrap_or((text, "00:00"));
     let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);
-    let mut clock = clock.trim_end_matches('Z').splitn(3, ':').map(|part| part.parse::<i64>().ok());
+    let mut clock = clock
+        .trim_end_matches('Z')
+        .splitn(3, ':')
+        .map(|part| part.parse::<i64>().ok());
     let (hour, minute) = (clock.next()??, clock.next()??);
     let second = clock.next().unwrap_or(Some(0))?;
     let in_range = (1..=12).contains(&month)
@@ -158,7 +180,8 @@ fn date_ms(text: &str) -> Option<i64> {
         && (0..60).contains(&second)
         && (1970..10_000).contains(&year);
     in_range.then(|| {
-        let seconds = days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+        let seconds =
+            days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
         seconds * 1_000
     })
 }

@@ -66,8 +66,18 @@ pub(crate) fn remark(text: &str) {
 pub(crate) fn listing(listing: &Listing, format: Format) -> Result<(), Failure> {
     match format {
         Format::Table => table(listing),
-        Format::Json => json(&Value::Array(listing.rows.iter().map(|row| object(listing, row)).collect())),
-        Format::Name => listing.rows.iter().filter_map(|row| row.first()).try_for_each(|name| line(&plain(name))),
+        Format::Json => json(&Value::Array(
+            listing
+                .rows
+                .iter()
+                .map(|row| object(listing, row))
+                .collect(),
+        )),
+        Format::Name => listing
+            .rows
+            .iter()
+            .filter_map(|row| row.first())
+            .try_for_each(|name| line(&plain(name))),
     }
 }
 
@@ -81,7 +91,11 @@ pub(crate) fn json(value: &Value) -> Result<(), Failure> {
 
 fn object(listing: &Listing, row: &[Value]) -> Value {
     let pairs = listing.columns.iter().zip(row);
-    Value::Object(pairs.map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+    Value::Object(
+        pairs
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect(),
+    )
 }
 
 fn table(listing: &Listing) -> Result<(), Failure> {

@@ -56,7 +56,11 @@ pub(crate) struct Produce {
 /// What the broker refused, or that it cannot be reached.
 pub(crate) fn run(args: &Produce) -> Result<(), Failure> {
     let mut writer = Writer::open(args)?;
-    let headers = args.headers.iter().map(|text| header(text)).collect::<Result<HeaderList, _>>()?;
+    let headers = args
+        .headers
+        .iter()
+        .map(|text| header(text))
+        .collect::<Result<HeaderList, _>>()?;
     let key = args.key.clone().map(String::into_bytes);
     if args.values.is_empty() {
         let split = args.key_delimiter.as_deref().map(delimiter).transpose()?;
@@ -66,12 +70,22 @@ pub(crate) fn run(args: &Produce) -> Result<(), Failure> {
         for line in io::stdin().lock().split(b'\n') {
             let (line_key, value) = split_line(line?, split);
             let key = line_key.or_else(|| key.clone());
-            writer.push(NewRecord { key, value: Some(value), headers: headers.clone(), timestamp: clock::wall_ms() })?;
+            writer.push(NewRecord {
+                key,
+                value: Some(value),
+                headers: headers.clone(),
+                timestamp: clock::wall_ms(),
+            })?;
         }
     } else {
         for value in &args.values {
             let value = Some(value.clone().into_bytes());
-            writer.push(NewRecord { key: key.clone(), value, headers: headers.clone(), timestamp: clock::wall_ms() })?;
+            writer.push(NewRecord {
+                key: key.clone(),
+                value,
+                headers: headers.clone(),
+                timestamp: clock::wall_ms(),
+            })?;
         }
     }
     writer.finish()
@@ -87,7 +101,10 @@ pub(crate) fn header(text: &str) -> Result<(String, Option<Vec<u8>>), Failure> {
         None => (text, None),
     };
     if name.is_empty() {
-        return Err(Failure::new(Kind::Usage, format!("`{text}` is not NAME=VALUE")));
+        return Err(Failure::new(
+            Kind::Usage,
+            format!("`{text}` is not NAME=VALUE"),
+        ));
     }
     Ok((name.to_owned(), value))
 }
@@ -120,19 +137,34 @@ impl<'a> Writer<'a> {
             "1" => 1,
             "0" => 0,
             other => {
-                return Err(Failure::new(Kind::Usage, format!("acks `{other}` is not all, 1 or 0")));
+                return Err(Failure::new(
+                    Kind::Usage,
+                    format!("acks `{other}` is not all, 1 or 0"),
+                ));
             }
         };
         let mut cluster = args.remote.open()?;
         let topic = cluster.topic(&args.topic, Creates::Missing)?;
-        Ok(Self { args, cluster, topic, acks, pending: BTreeMap::new(), turn: 0 })
+        Ok(Self {
+            args,
+            cluster,
+            topic,
+            acks,
+            pending: BTreeMap::new(),
+            turn: 0,
+        })
     }
 
     fn push(&mut self, record: NewRecord) -> Result<(), Failure> {
         let partition = self.args.partition.unwrap_or_else(|| {
-            records::partition_for(record.key.as_deref(), self.topic.partitions.len(), self.turn)
+            records::partition_for(
+                record.key.as_deref(),
+                self.topic.partitions.len(),
+                self.turn,
+            )
         });
-        let bytes = record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
+        let bytes =
+            record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
         let entry = self.pending.entry(partition).or_default();
         entry.0 += bytes;
         entry.1.push(record);
@@ -144,7 +176,9 @@ impl<'a> Writer<'a> {
     }
 
     fn flush(&mut self, partition: i32) -> Result<(), Failure> {
-        let Some((_, batch)) = self.pending.remove(&partition) else { return Ok(()) };
+        let Some((_, batch)) = self.pending.remove(&partition) else {
+            return Ok(());
+        };
         let target = Target {
             topic: &self.topic,
             partition,
@@ -157,19 +191,26 @@ impl<'a> Writer<'a> {
         let took = started.elapsed().as_micros();
         let name = &self.args.topic;
         match base {
-            None => output::line(&format!("{name}/{partition} {} sent, not acknowledged", batch.len())),
-            Some(base) if batch.len() == 1 => {
-                output::line(&format!("{name}/{partition}@{base} acknowledged in {took} us"))
-            }
+            None => output::line(&format!(
+                "{name}/{partition} {} sent, not acknowledged",
+                batch.len()
+            )),
+            Some(base) if batch.len() == 1 => output::line(&format!(
+                "{name}/{partition}@{base} acknowledged in {took} us"
+            )),
             Some(base) => {
                 let last = base + i64::try_from(batch.len()).unwrap_or(i64::MAX) - 1;
-                output::line(&format!("{name}/{partition}@{base}..{last} acknowledged in {took} us"))
+                output::line(&format!(
+                    "{name}/{partition}@{base}..{last} acknowledged in {took} us"
+                ))
             }
         }
     }
 
     fn finish(mut self) -> Result<(), Failure> {
         let partitions: Vec<i32> = self.pending.keys().copied().collect();
-        partitions.into_iter().try_for_each(|partition| self.flush(partition))
+        partitions
+            .into_iter()
+            .try_for_each(|partition| self.flush(partition))
     }
 }

@@ -10,7 +10,7 @@ use kafka_wire::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use kafka_wire::metadata_response::MetadataResponseTopic;
 use kafka_wire::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use kafka_wire_core::{StrBytes, Uuid};
-use model::batch::{Batches, BatchBuilder, Compression, Records};
+use model::batch::{BatchBuilder, Batches, Compression, Records};
 
 use super::client::{Cluster, Connection};
 use super::failure::{Failure, Kind};
@@ -114,7 +114,11 @@ pub(crate) struct Target<'a> {
 ///
 /// # Errors
 /// The broker refused the batch.
-pub(crate) fn produce(cluster: &mut Cluster, target: Target<'_>, records: &[NewRecord]) -> Result<Option<i64>, Failure> {
+pub(crate) fn produce(
+    cluster: &mut Cluster,
+    target: Target<'_>,
+    records: &[NewRecord],
+) -> Result<Option<i64>, Failure> {
     let request = produce_request(target, records)?;
     let leader = leader_of(cluster, target.topic, target.partition)?;
     if target.acks == 0 {
@@ -123,8 +127,12 @@ pub(crate) fn produce(cluster: &mut Cluster, target: Target<'_>, records: &[NewR
         return Ok(None);
     }
     let response = leader.call(&request)?;
-    let answer = response.responses.first().and_then(|topic| topic.partition_responses.first());
-    let answer = answer.ok_or_else(|| Failure::new(Kind::Failed, "the broker answered no partition"))?;
+    let answer = response
+        .responses
+        .first()
+        .and_then(|topic| topic.partition_responses.first());
+    let answer =
+        answer.ok_or_else(|| Failure::new(Kind::Failed, "the broker answered no partition"))?;
     let message = answer.error_message.as_ref().map(StrBytes::as_str);
     wire_error::check_with(answer.error_code, message, "producing")?;
     Ok(Some(answer.base_offset))
@@ -173,12 +181,21 @@ pub(crate) fn leader_of<'c>(
     topic: &MetadataResponseTopic,
     partition: i32,
 ) -> Result<&'c mut Connection, Failure> {
-    let found = topic.partitions.iter().find(|candidate| candidate.partition_index == partition);
+    let found = topic
+        .partitions
+        .iter()
+        .find(|candidate| candidate.partition_index == partition);
     let found = found.ok_or_else(|| {
         let name = topic.name.as_ref().map_or("", StrBytes::as_str);
         let count = topic.partitions.len();
-        Failure::new(Kind::NotFound, format!("topic `{name}` has no partition {partition}"))
-            .fix(format!("it has partitions 0 to {}", count.saturating_sub(1)))
+        Failure::new(
+            Kind::NotFound,
+            format!("topic `{name}` has no partition {partition}"),
+        )
+        .fix(format!(
+            "it has partitions 0 to {}",
+            count.saturating_sub(1)
+        ))
     })?;
     cluster.broker(found.leader_id)
 }
@@ -208,16 +225,35 @@ pub(crate) struct Answer {
 ///
 /// # Errors
 /// The broker refused, or sent bytes that are no record batches.
-pub(crate) fn fetch(leader: &mut Connection, topic: &MetadataResponseTopic, wanted: Wanted) -> Result<Answer, Failure> {
+pub(crate) fn fetch(
+    leader: &mut Connection,
+    topic: &MetadataResponseTopic,
+    wanted: Wanted,
+) -> Result<Answer, Failure> {
     let response = leader.call(&fetch_request(topic, wanted))?;
     wire_error::check(response.error_code, "fetching")?;
-    let answer = response.responses.first().and_then(|topic| topic.partitions.first());
-    let answer = answer.ok_or_else(|| Failure::new(Kind::Failed, "the broker answered no partition"))?;
-    wire_error::check(answer.error_code, &format!("reading partition {}", wanted.partition))?;
+    let answer = response
+        .responses
+        .first()
+        .and_then(|topic| topic.partitions.first());
+    let answer =
+        answer.ok_or_else(|| Failure::new(Kind::Failed, "the broker answered no partition"))?;
+    wire_error::check(
+        answer.error_code,
+        &format!("reading partition {}", wanted.partition),
+    )?;
     let bytes = answer.records.clone().unwrap_or_default();
-    let mut found = Answer { records: Vec::new(), next_offset: wanted.offset, high_watermark: answer.high_watermark };
-    decode(&bytes, wanted, &mut found)
-        .map_err(|error| Failure::new(Kind::Failed, format!("the broker sent damaged records: {error}")))?;
+    let mut found = Answer {
+        records: Vec::new(),
+        next_offset: wanted.offset,
+        high_watermark: answer.high_watermark,
+    };
+    decode(&bytes, wanted, &mut found).map_err(|error| {
+        Failure::new(
+            Kind::Failed,
+            format!("the broker sent damaged records: {error}"),
+        )
+    })?;
     Ok(found)
 }
 
@@ -244,7 +280,11 @@ fn fetch_request(topic: &MetadataResponseTopic, wanted: Wanted) -> FetchRequest 
     request
 }
 
-fn decode(bytes: &Bytes, wanted: Wanted, found: &mut Answer) -> Result<(), model::batch::BatchError> {
+fn decode(
+    bytes: &Bytes,
+    wanted: Wanted,
+    found: &mut Answer,
+) -> Result<(), model::batch::BatchError> {
     let mut scratch = Vec::new();
     for batch in Batches::new(bytes) {
         // The last batch of an answer may be cut short: it comes whole with the next fetch.
@@ -268,7 +308,12 @@ fn decode(bytes: &Bytes, wanted: Wanted, found: &mut Answer) -> Result<(), model
                 value: record.value.map(<[u8]>::to_vec),
                 headers: record
                     .headers
-                    .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.map(<[u8]>::to_vec)))
+                    .map(|(name, value)| {
+                        (
+                            String::from_utf8_lossy(name).into_owned(),
+                            value.map(<[u8]>::to_vec),
+                        )
+                    })
                     .collect(),
             });
         }

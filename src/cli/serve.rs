@@ -133,7 +133,10 @@ pub(crate) fn dev(args: &Dev) -> Result<(), Failure> {
     };
     if let Some(dir) = &temporary {
         config.data_dir = dir.path().join("data");
-        output::remark(&format!("data in {} until this process ends; keep them with --data-dir DIR", dir.path().display()));
+        output::remark(&format!(
+            "data in {} until this process ends; keep them with --data-dir DIR",
+            dir.path().display()
+        ));
     }
     run(&config)
 }
@@ -171,7 +174,8 @@ fn broker_config(settings: &Settings) -> BrokerConfig {
     BrokerConfig {
         broker: BrokerId::new(settings.small("broker-id")),
         partitions_default: settings.small("topic.num-partitions"),
-        replication_factor_default: u16::try_from(settings.number("topic.replication-factor")).unwrap_or(1),
+        replication_factor_default: u16::try_from(settings.number("topic.replication-factor"))
+            .unwrap_or(1),
         auto_create_topics: settings.is_on("topic.auto-create"),
         clamp_replication_factor: settings.is_on("topic.clamp-replication-factor"),
         offsets_partitions: settings.small("group.offsets-partitions"),
@@ -186,10 +190,16 @@ fn broker_config(settings: &Settings) -> BrokerConfig {
 }
 
 fn address(text: &str) -> Result<SocketAddr, Failure> {
-    let resolved = text.to_socket_addrs().ok().and_then(|mut found| found.next());
+    let resolved = text
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next());
     resolved.ok_or_else(|| {
-        Failure::new(Kind::Usage, format!("kafka-listen `{text}` is no address of this machine"))
-            .fix("use an address and a port, for example 0.0.0.0:9092")
+        Failure::new(
+            Kind::Usage,
+            format!("kafka-listen `{text}` is no address of this machine"),
+        )
+        .fix("use an address and a port, for example 0.0.0.0:9092")
     })
 }
 
@@ -208,9 +218,22 @@ pub(crate) fn config(verb: &ConfigVerb) -> Result<(), Failure> {
         ConfigVerb::List { output: format } => {
             let rows = KEYS
                 .iter()
-                .map(|key| vec![json!(key.name), json!(key.kind.name()), json!(key.default), json!(key.about)])
+                .map(|key| {
+                    vec![
+                        json!(key.name),
+                        json!(key.kind.name()),
+                        json!(key.default),
+                        json!(key.about),
+                    ]
+                })
                 .collect();
-            output::listing(&Listing { columns: &["key", "type", "default", "about"], rows }, *format)
+            output::listing(
+                &Listing {
+                    columns: &["key", "type", "default", "about"],
+                    rows,
+                },
+                *format,
+            )
         }
     }
 }

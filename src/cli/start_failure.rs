@@ -16,20 +16,28 @@ pub(super) fn of(error: &BootError) -> Failure {
             "stop the broker that uses this directory, or give another with --data-dir DIR",
         ),
         BootError::Directory(cause) => (Kind::Failed, cause.fix()),
-        BootError::Recovery(_) => {
-            (Kind::Failed, "run `rapidmq check DIR`: it names every damaged file; restore those from a copy")
-        }
+        BootError::Recovery(_) => (
+            Kind::Failed,
+            "run `rapidmq check DIR`: it names every damaged file; restore those from a copy",
+        ),
         BootError::Listen(_) => (
             Kind::Unavailable,
             "choose another port with --kafka-listen HOST:PORT, or stop the process that holds it; port 0 takes a free one",
         ),
-        BootError::Control(_) => {
-            (Kind::Failed, "the metadata log under DIR/raft could not be used; restore it from a copy")
-        }
-        BootError::Start(_) | BootError::System { .. } => {
-            (Kind::Failed, "run `rapidmq doctor DIR`: it shows what of this machine is missing")
-        }
-        BootError::StopTimedOut => (Kind::TimedOut, "nothing acknowledged is lost; start it again"),
+        BootError::Control(_) => (
+            Kind::Failed,
+            "the metadata log under DIR/raft could not be used; restore it from a copy",
+        ),
+        BootError::Start(_) | BootError::System { .. } => (
+            Kind::Failed,
+            "run `rapidmq doctor DIR`: it shows what of this machine is missing",
+        ),
+        BootError::StopTimedOut => (
+            Kind::TimedOut,
+            "nothing acknowledged is lost; start it again",
+        ),
     };
-    Failure::new(kind, "the broker did not start or stop as asked").why(error.to_string()).fix(fix)
+    Failure::new(kind, "the broker did not start or stop as asked")
+        .why(error.to_string())
+        .fix(fix)
 }

@@ -7,7 +7,9 @@
 
 use clap::{Args, Subcommand};
 use kafka_wire::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
-use kafka_wire::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use kafka_wire::create_topics_request::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+};
 use kafka_wire::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
 use kafka_wire::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
 use kafka_wire::incremental_alter_configs_request::{
@@ -126,12 +128,20 @@ pub(crate) fn run(verb: &Verb) -> Result<(), Failure> {
 }
 
 fn create(args: &Create) -> Result<(), Failure> {
-    let configs = args.configs.iter().map(|text| key_value(text)).collect::<Result<Vec<_>, _>>()?;
+    let configs = args
+        .configs
+        .iter()
+        .map(|text| key_value(text))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut cluster = args.remote.open()?;
     let mut request = CreateTopicsRequest::default();
     request.timeout_ms = args.remote.timeout_ms();
     request.validate_only = args.dry_run;
-    request.topics = args.names.iter().map(|name| creatable(name, args, &configs)).collect();
+    request.topics = args
+        .names
+        .iter()
+        .map(|name| creatable(name, args, &configs))
+        .collect();
     let response = cluster.any().call(&request)?;
     for topic in &response.topics {
         let exists = topic.error_code == 36 && args.if_not_exists;
@@ -168,10 +178,12 @@ fn creatable(name: &str, args: &Create, configs: &[(String, String)]) -> Creatab
 }
 
 fn key_value(text: &str) -> Result<(String, String), Failure> {
-    text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(|| {
-        Failure::new(Kind::Usage, format!("`{text}` is not KEY=VALUE"))
-            .fix("for example --config retention.ms=60000")
-    })
+    text.split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| {
+            Failure::new(Kind::Usage, format!("`{text}` is not KEY=VALUE"))
+                .fix("for example --config retention.ms=60000")
+        })
 }
 
 fn list(args: &List) -> Result<(), Failure> {
@@ -182,11 +194,22 @@ fn list(args: &List) -> Result<(), Failure> {
         .iter()
         .filter(|topic| args.internal || !topic.is_internal)
         .map(|topic| {
-            let replicas = topic.partitions.first().map_or(0, |partition| partition.replica_nodes.len());
-            vec![json!(name_of(topic)), json!(topic.partitions.len()), json!(replicas), json!(topic.is_internal)]
+            let replicas = topic
+                .partitions
+                .first()
+                .map_or(0, |partition| partition.replica_nodes.len());
+            vec![
+                json!(name_of(topic)),
+                json!(topic.partitions.len()),
+                json!(replicas),
+                json!(topic.is_internal),
+            ]
         })
         .collect();
-    let listing = Listing { columns: &["name", "partitions", "replicas", "internal"], rows };
+    let listing = Listing {
+        columns: &["name", "partitions", "replicas", "internal"],
+        rows,
+    };
     output::listing(&listing, args.remote.output)
 }
 
@@ -209,7 +232,11 @@ fn describe(args: &Describe) -> Result<(), Failure> {
         })),
         Format::Name => output::line(&args.name),
         Format::Table => {
-            output::line(&format!("topic {}  id {}", args.name, hex(&topic.topic_id.to_bytes())))?;
+            output::line(&format!(
+                "topic {}  id {}",
+                args.name,
+                hex(&topic.topic_id.to_bytes())
+            ))?;
             output::line("")?;
             output::listing(&partitions, Format::Table)?;
             output::line("")?;
@@ -239,7 +266,18 @@ fn partitions(
         ]);
     }
     rows.sort_by_key(|row| row.first().and_then(serde_json::Value::as_i64));
-    Ok(Listing { columns: &["partition", "leader", "epoch", "replicas", "isr", "start", "end"], rows })
+    Ok(Listing {
+        columns: &[
+            "partition",
+            "leader",
+            "epoch",
+            "replicas",
+            "isr",
+            "start",
+            "end",
+        ],
+        rows,
+    })
 }
 
 fn configs(cluster: &mut Cluster, name: &str) -> Result<Listing, Failure> {
@@ -256,10 +294,17 @@ fn configs(cluster: &mut Cluster, name: &str) -> Result<Listing, Failure> {
         wire_error::check_with(result.error_code, message, "reading configs")?;
         for config in &result.configs {
             let value = config.value.as_ref().map(StrBytes::as_str);
-            rows.push(vec![json!(config.name.as_str()), json!(value), json!(source(config.config_source))]);
+            rows.push(vec![
+                json!(config.name.as_str()),
+                json!(value),
+                json!(source(config.config_source)),
+            ]);
         }
     }
-    Ok(Listing { columns: &["config", "value", "source"], rows })
+    Ok(Listing {
+        columns: &["config", "value", "source"],
+        rows,
+    })
 }
 
 fn source(code: i8) -> &'static str {
@@ -276,9 +321,15 @@ fn source(code: i8) -> &'static str {
 fn rows_as_objects(listing: &Listing) -> serde_json::Value {
     let object = |row: &Vec<serde_json::Value>| {
         let pairs = listing.columns.iter().zip(row);
-        pairs.map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<serde_json::Map<_, _>>()
+        pairs
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect::<serde_json::Map<_, _>>()
     };
-    listing.rows.iter().map(|row| serde_json::Value::Object(object(row))).collect()
+    listing
+        .rows
+        .iter()
+        .map(|row| serde_json::Value::Object(object(row)))
+        .collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -297,7 +348,11 @@ fn alter(args: &Alter) -> Result<(), Failure> {
     if !args.set.is_empty() || !args.unset.is_empty() {
         alter_configs(&mut cluster, args)?;
     }
-    let verb = if args.dry_run { "could be altered" } else { "altered" };
+    let verb = if args.dry_run {
+        "could be altered"
+    } else {
+        "altered"
+    };
     output::line(&format!("{} {verb}", args.name))
 }
 
@@ -326,14 +381,20 @@ fn alter_configs(cluster: &mut Cluster, args: &Alter) -> Result<(), Failure> {
         let (key, value) = key_value(text)?;
         resource.configs.push(alterable(&key, 0, Some(value)));
     }
-    resource.configs.extend(args.unset.iter().map(|key| alterable(key, 1, None)));
+    resource
+        .configs
+        .extend(args.unset.iter().map(|key| alterable(key, 1, None)));
     let mut request = IncrementalAlterConfigsRequest::default();
     request.resources = vec![resource];
     request.validate_only = args.dry_run;
     let response = cluster.any().call(&request)?;
     response.responses.iter().try_for_each(|result| {
         let message = result.error_message.as_ref().map(StrBytes::as_str);
-        wire_error::check_with(result.error_code, message, &format!("altering `{}`", args.name))
+        wire_error::check_with(
+            result.error_code,
+            message,
+            &format!("altering `{}`", args.name),
+        )
     })
 }
 
@@ -361,7 +422,11 @@ fn delete(args: &Delete) -> Result<(), Failure> {
     let response = cluster.any().call(&request)?;
     for (result, name) in response.responses.iter().zip(&args.names) {
         let message = result.error_message.as_ref().map(StrBytes::as_str);
-        wire_error::check_with(result.error_code, message, &format!("deleting topic `{name}`"))?;
+        wire_error::check_with(
+            result.error_code,
+            message,
+            &format!("deleting topic `{name}`"),
+        )?;
         output::line(&format!("{name} deleted"))?;
     }
     Ok(())

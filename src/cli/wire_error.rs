@@ -34,34 +34,117 @@ pub(crate) fn check_with(code: i16, message: Option<&str>, doing: &str) -> Resul
     Err(failure)
 }
 
+/// Code, name, class, remedy (empty if there is none).
+type Row = (i16, &'static str, Kind, &'static str);
+
+const ROWS: &[Row] = &[
+    (
+        1,
+        "OFFSET_OUT_OF_RANGE",
+        Kind::Failed,
+        "use -o start or -o end",
+    ),
+    (2, "CORRUPT_MESSAGE", Kind::Failed, ""),
+    (
+        3,
+        "UNKNOWN_TOPIC_OR_PARTITION",
+        Kind::NotFound,
+        "rapidmq topic list; or rapidmq topic create NAME",
+    ),
+    (
+        5,
+        "LEADER_NOT_AVAILABLE",
+        Kind::Unavailable,
+        "try again in a moment",
+    ),
+    (
+        6,
+        "NOT_LEADER_OR_FOLLOWER",
+        Kind::Unavailable,
+        "try again in a moment",
+    ),
+    (
+        7,
+        "REQUEST_TIMED_OUT",
+        Kind::TimedOut,
+        "try again; the change may have happened",
+    ),
+    (
+        10,
+        "MESSAGE_TOO_LARGE",
+        Kind::Failed,
+        "raise max.message.bytes: rapidmq topic alter",
+    ),
+    (
+        14,
+        "COORDINATOR_LOAD_IN_PROGRESS",
+        Kind::Unavailable,
+        "try again in a moment",
+    ),
+    (
+        15,
+        "COORDINATOR_NOT_AVAILABLE",
+        Kind::Unavailable,
+        "try again in a moment",
+    ),
+    (
+        16,
+        "NOT_COORDINATOR",
+        Kind::Unavailable,
+        "try again in a moment",
+    ),
+    (
+        17,
+        "INVALID_TOPIC_EXCEPTION",
+        Kind::Usage,
+        "1 to 249 of a-z A-Z 0-9 . _ -",
+    ),
+    (25, "UNKNOWN_MEMBER_ID", Kind::Failed, ""),
+    (29, "TOPIC_AUTHORIZATION_FAILED", Kind::Denied, ""),
+    (35, "UNSUPPORTED_VERSION", Kind::Failed, ""),
+    (
+        36,
+        "TOPIC_ALREADY_EXISTS",
+        Kind::Failed,
+        "rapidmq topic describe NAME",
+    ),
+    (37, "INVALID_PARTITIONS", Kind::Usage, ""),
+    (
+        38,
+        "INVALID_REPLICATION_FACTOR",
+        Kind::Usage,
+        "use --replicas 1 on a single broker",
+    ),
+    (39, "INVALID_REPLICA_ASSIGNMENT", Kind::Usage, ""),
+    (40, "INVALID_CONFIG", Kind::Usage, ""),
+    (42, "INVALID_REQUEST", Kind::Usage, ""),
+    (44, "POLICY_VIOLATION", Kind::Denied, ""),
+    (
+        56,
+        "KAFKA_STORAGE_ERROR",
+        Kind::Failed,
+        "stop the broker, then rapidmq check DIR",
+    ),
+    (
+        68,
+        "NON_EMPTY_GROUP",
+        Kind::Failed,
+        "stop its members first",
+    ),
+    (
+        69,
+        "GROUP_ID_NOT_FOUND",
+        Kind::NotFound,
+        "rapidmq group list",
+    ),
+    (87, "INVALID_RECORD", Kind::Failed, ""),
+    (100, "UNKNOWN_TOPIC_ID", Kind::NotFound, ""),
+];
+
 fn describe(code: i16) -> (&'static str, Kind, Option<&'static str>) {
-    match code {
-        1 => ("OFFSET_OUT_OF_RANGE", Kind::Failed, Some("use -o start or -o end")),
-        2 => ("CORRUPT_MESSAGE", Kind::Failed, None),
-        3 => ("UNKNOWN_TOPIC_OR_PARTITION", Kind::NotFound, Some("rapidmq topic list; or rapidmq topic create NAME")),
-        5 => ("LEADER_NOT_AVAILABLE", Kind::Unavailable, Some("try again in a moment")),
-        6 => ("NOT_LEADER_OR_FOLLOWER", Kind::Unavailable, Some("try again in a moment")),
-        7 => ("REQUEST_TIMED_OUT", Kind::TimedOut, Some("try again; the change may have happened")),
-        10 => ("MESSAGE_TOO_LARGE", Kind::Failed, Some("raise max.message.bytes: rapidmq topic alter")),
-        14 => ("COORDINATOR_LOAD_IN_PROGRESS", Kind::Unavailable, Some("try again in a moment")),
-        15 => ("COORDINATOR_NOT_AVAILABLE", Kind::Unavailable, Some("try again in a moment")),
-        16 => ("NOT_COORDINATOR", Kind::Unavailable, Some("try again in a moment")),
-        17 => ("INVALID_TOPIC_EXCEPTION", Kind::Usage, Some("1 to 249 of a-z A-Z 0-9 . _ -")),
-        25 => ("UNKNOWN_MEMBER_ID", Kind::Failed, None),
-        29 => ("TOPIC_AUTHORIZATION_FAILED", Kind::Denied, None),
-        35 => ("UNSUPPORTED_VERSION", Kind::Failed, None),
-        36 => ("TOPIC_ALREADY_EXISTS", Kind::Failed, Some("rapidmq topic describe NAME")),
-        37 => ("INVALID_PARTITIONS", Kind::Usage, None),
-        38 => ("INVALID_REPLICATION_FACTOR", Kind::Usage, Some("use --replicas 1 on a single broker")),
-        39 => ("INVALID_REPLICA_ASSIGNMENT", Kind::Usage, None),
-        40 => ("INVALID_CONFIG", Kind::Usage, None),
-        42 => ("INVALID_REQUEST", Kind::Usage, None),
-        44 => ("POLICY_VIOLATION", Kind::Denied, None),
-        56 => ("KAFKA_STORAGE_ERROR", Kind::Failed, Some("stop the broker, then rapidmq check DIR")),
-        68 => ("NON_EMPTY_GROUP", Kind::Failed, Some("stop its members first")),
-        69 => ("GROUP_ID_NOT_FOUND", Kind::NotFound, Some("rapidmq group list")),
-        87 => ("INVALID_RECORD", Kind::Failed, None),
-        100 => ("UNKNOWN_TOPIC_ID", Kind::NotFound, None),
-        _ => ("error", Kind::Failed, None),
+    match ROWS.iter().find(|row| row.0 == code) {
+        Some((_, name, kind, "")) => (name, *kind, None),
+        Some((_, name, kind, fix)) => (name, *kind, Some(fix)),
+        None => ("error", Kind::Failed, None),
     }
 }

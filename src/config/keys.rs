@@ -28,29 +28,167 @@ const YEAR_MS: u64 = 366 * 86_400_000;
 
 /// Every key.
 pub(crate) const KEYS: &[Key] = &[
-    key("data-dir", ValueKind::Text, "rapidmq-data", Some("log.dirs"), "Directory that holds all data; created if missing."),
-    key("broker-id", ValueKind::Number(0, 1_000_000), "1", Some("node.id"), "Number of this broker; must stay the same."),
-    key("kafka-listen", ValueKind::Address, "127.0.0.1:9092", None, "Address and port of the Kafka listener; port 0 takes a free one."),
-    key("kafka-advertise", ValueKind::Address, "", Some("advertised.listeners"), "Address that clients are told to connect to; the listen address if empty."),
-    key("cores", ValueKind::Number(0, 512), "0", None, "Data cores; 0 takes as many as the machine has. Fixed when the data directory is first used."),
-    key("pin-cores", ValueKind::Switch, "false", None, "Pin each data core to a CPU."),
-    key("busy-poll", ValueKind::Duration(0, 1_000), "0", None, "How long a data core polls after its last work before it sleeps."),
-    key("ready-file", ValueKind::Text, "", None, "File that receives the bound addresses as JSON once the broker serves."),
-    key("rack", ValueKind::Text, "", Some("broker.rack"), "Rack of this broker, shown in metadata."),
-    key("topic.num-partitions", ValueKind::Number(1, 100_000), "1", Some("num.partitions"), "Partitions of a topic created without a count."),
-    key("topic.replication-factor", ValueKind::Number(1, 1), "1", Some("default.replication.factor"), "Replicas of a topic created without a factor; one broker holds one."),
-    key("topic.auto-create", ValueKind::Switch, "true", Some("auto.create.topics.enable"), "Create topics that clients ask for."),
-    key("topic.clamp-replication-factor", ValueKind::Switch, "false", None, "Accept a replication factor above the number of brokers and use what there is."),
-    key("group.offsets-partitions", ValueKind::Number(1, 1_000), "50", Some("offsets.topic.num.partitions"), "Partitions of __consumer_offsets; fixed when it is created."),
-    key("group.initial-rebalance-delay", ValueKind::Duration(0, 300_000), "3s", Some("group.initial.rebalance.delay.ms"), "How long an empty group waits for more members."),
-    key("group.session-timeout-min", ValueKind::Duration(1, 1_800_000), "6s", Some("group.min.session.timeout.ms"), "Shortest session timeout a member may ask for."),
-    key("group.session-timeout-max", ValueKind::Duration(1, 86_400_000), "30m", Some("group.max.session.timeout.ms"), "Longest session timeout a member may ask for."),
-    key("group.offsets-retention", ValueKind::Duration(60_000, 10 * YEAR_MS), "7d", Some("offsets.retention.minutes"), "How long commits of an empty group are kept."),
-    key("produce.validate-compressed", ValueKind::Switch, "false", None, "Decompress and check every compressed batch when it is produced."),
-    key("storage.journal-size", ValueKind::Size(1 << 20, GIB), "64MiB", None, "Size of one journal file."),
-    key("storage.tail-memory", ValueKind::Size(1 << 20, 64 * GIB), "64MiB", None, "Memory per data core for records that wait for their segment."),
-    key("storage.cache-memory", ValueKind::Size(1 << 20, 1024 * GIB), "64MiB", None, "Memory per data core for the read cache."),
-    key("network.request-memory", ValueKind::Size(1 << 20, 1024 * GIB), "256MiB", None, "Memory per data core for requests being received and answered."),
+    key(
+        "data-dir",
+        ValueKind::Text,
+        "rapidmq-data",
+        Some("log.dirs"),
+        "Directory that holds all data; created if missing.",
+    ),
+    key(
+        "broker-id",
+        ValueKind::Number(0, 1_000_000),
+        "1",
+        Some("node.id"),
+        "Number of this broker; must stay the same.",
+    ),
+    key(
+        "kafka-listen",
+        ValueKind::Address,
+        "127.0.0.1:9092",
+        None,
+        "Address and port of the Kafka listener; port 0 takes a free one.",
+    ),
+    key(
+        "kafka-advertise",
+        ValueKind::Address,
+        "",
+        Some("advertised.listeners"),
+        "Address that clients are told to connect to; the listen address if empty.",
+    ),
+    key(
+        "cores",
+        ValueKind::Number(0, 512),
+        "0",
+        None,
+        "Data cores; 0 takes as many as the machine has. Fixed when the data directory is first used.",
+    ),
+    key(
+        "pin-cores",
+        ValueKind::Switch,
+        "false",
+        None,
+        "Pin each data core to a CPU.",
+    ),
+    key(
+        "busy-poll",
+        ValueKind::Duration(0, 1_000),
+        "0",
+        None,
+        "How long a data core polls after its last work before it sleeps.",
+    ),
+    key(
+        "ready-file",
+        ValueKind::Text,
+        "",
+        None,
+        "File that receives the bound addresses as JSON once the broker serves.",
+    ),
+    key(
+        "rack",
+        ValueKind::Text,
+        "",
+        Some("broker.rack"),
+        "Rack of this broker, shown in metadata.",
+    ),
+    key(
+        "topic.num-partitions",
+        ValueKind::Number(1, 100_000),
+        "1",
+        Some("num.partitions"),
+        "Partitions of a topic created without a count.",
+    ),
+    key(
+        "topic.replication-factor",
+        ValueKind::Number(1, 1),
+        "1",
+        Some("default.replication.factor"),
+        "Replicas of a topic created without a factor; one broker holds one.",
+    ),
+    key(
+        "topic.auto-create",
+        ValueKind::Switch,
+        "true",
+        Some("auto.create.topics.enable"),
+        "Create topics that clients ask for.",
+    ),
+    key(
+        "topic.clamp-replication-factor",
+        ValueKind::Switch,
+        "false",
+        None,
+        "Accept a replication factor above the number of brokers and use what there is.",
+    ),
+    key(
+        "group.offsets-partitions",
+        ValueKind::Number(1, 1_000),
+        "50",
+        Some("offsets.topic.num.partitions"),
+        "Partitions of __consumer_offsets; fixed when it is created.",
+    ),
+    key(
+        "group.initial-rebalance-delay",
+        ValueKind::Duration(0, 300_000),
+        "3s",
+        Some("group.initial.rebalance.delay.ms"),
+        "How long an empty group waits for more members.",
+    ),
+    key(
+        "group.session-timeout-min",
+        ValueKind::Duration(1, 1_800_000),
+        "6s",
+        Some("group.min.session.timeout.ms"),
+        "Shortest session timeout a member may ask for.",
+    ),
+    key(
+        "group.session-timeout-max",
+        ValueKind::Duration(1, 86_400_000),
+        "30m",
+        Some("group.max.session.timeout.ms"),
+        "Longest session timeout a member may ask for.",
+    ),
+    key(
+        "group.offsets-retention",
+        ValueKind::Duration(60_000, 10 * YEAR_MS),
+        "7d",
+        Some("offsets.retention.minutes"),
+        "How long commits of an empty group are kept.",
+    ),
+    key(
+        "produce.validate-compressed",
+        ValueKind::Switch,
+        "false",
+        None,
+        "Decompress and check every compressed batch when it is produced.",
+    ),
+    key(
+        "storage.journal-size",
+        ValueKind::Size(1 << 20, GIB),
+        "64MiB",
+        None,
+        "Size of one journal file.",
+    ),
+    key(
+        "storage.tail-memory",
+        ValueKind::Size(1 << 20, 64 * GIB),
+        "64MiB",
+        None,
+        "Memory per data core for records that wait for their segment.",
+    ),
+    key(
+        "storage.cache-memory",
+        ValueKind::Size(1 << 20, 1024 * GIB),
+        "64MiB",
+        None,
+        "Memory per data core for the read cache.",
+    ),
+    key(
+        "network.request-memory",
+        ValueKind::Size(1 << 20, 1024 * GIB),
+        "256MiB",
+        None,
+        "Memory per data core for requests being received and answered.",
+    ),
 ];
 
 const fn key(
@@ -60,7 +198,13 @@ const fn key(
     kafka: Option<&'static str>,
     about: &'static str,
 ) -> Key {
-    Key { name, kind, default, kafka, about }
+    Key {
+        name,
+        kind,
+        default,
+        kafka,
+        about,
+    }
 }
 
 /// The key of that name.
@@ -87,7 +231,9 @@ fn distance(left: &str, right: &str) -> usize {
         let mut diagonal = i;
         let mut last = i + 1;
         for (cell, b) in row.iter_mut().skip(1).zip(&right) {
-            let next = (diagonal + usize::from(a != *b)).min(last + 1).min(*cell + 1);
+            let next = (diagonal + usize::from(a != *b))
+                .min(last + 1)
+                .min(*cell + 1);
             diagonal = *cell;
             last = next;
             *cell = next;
@@ -110,9 +256,20 @@ pub(crate) fn markdown() -> String {
          | key | type | default | Kafka name | what it is |\n| --- | --- | --- | --- | --- |\n",
     );
     for key in KEYS {
-        let default = if key.default.is_empty() { "(none)" } else { key.default };
-        let kafka = key.kafka.map_or_else(String::new, |name| format!("`{name}`"));
-        page.push_str(&format!("| `{}` | {} | {default} | {kafka} | {} |\n", key.name, key.kind.name(), key.about));
+        let default = if key.default.is_empty() {
+            "(none)"
+        } else {
+            key.default
+        };
+        let kafka = key
+            .kafka
+            .map_or_else(String::new, |name| format!("`{name}`"));
+        page.push_str(&format!(
+            "| `{}` | {} | {default} | {kafka} | {} |\n",
+            key.name,
+            key.kind.name(),
+            key.about
+        ));
     }
     page
 }

@@ -33,8 +33,12 @@ impl ValueKind {
                 _ => Err("it is true or false".to_owned()),
             },
             Self::Number(low, high) => check_range(text, (low, high), "a whole number"),
-            Self::Size(low, high) => check_range(text, (low, high), "a size such as 64MiB, in bytes"),
-            Self::Duration(low, high) => check_range(text, (low, high), "a duration such as 10ms or 5m, in ms"),
+            Self::Size(low, high) => {
+                check_range(text, (low, high), "a size such as 64MiB, in bytes")
+            }
+            Self::Duration(low, high) => {
+                check_range(text, (low, high), "a duration such as 10ms or 5m, in ms")
+            }
         }
     }
 
@@ -69,7 +73,9 @@ fn check_range(text: &str, (low, high): (u64, u64), what: &str) -> Result<(), St
 
 /// A number with an optional unit: bytes (`KiB MiB GiB`) or time (`ms s m h d`, in milliseconds).
 pub(crate) fn number(text: &str) -> Option<u64> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let factor = match unit {
         "" | "ms" | "B" => 1,
@@ -91,7 +97,11 @@ pub(crate) fn flatten(table: &toml::Table) -> Vec<(String, String)> {
     for (name, value) in table {
         match value {
             toml::Value::Table(inner) => {
-                out.extend(flatten(inner).into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+                out.extend(
+                    flatten(inner)
+                        .into_iter()
+                        .map(|(key, value)| (format!("{name}.{key}"), value)),
+                );
             }
             toml::Value::String(text) => out.push((name.clone(), text.clone())),
             other => out.push((name.clone(), other.to_string())),

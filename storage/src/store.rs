@@ -253,7 +253,10 @@ impl Store {
     }
 
     /// Reads whole batches in `[from, upto)`; `from` may lie inside the first one.
-    #[expect(clippy::too_many_arguments, reason = "time, log, range and budget; a struct says no more")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "time, log, range and budget; a struct says no more"
+    )]
     pub fn read(
         &mut self,
         now: Now,

@@ -67,7 +67,10 @@ impl AppendRules {
     ) -> Result<(), AppendError> {
         if info.bytes > self.batch_bytes_max {
             let limit = self.batch_bytes_max;
-            return Err(AppendError::TooLarge { bytes: info.bytes, limit });
+            return Err(AppendError::TooLarge {
+                bytes: info.bytes,
+                limit,
+            });
         }
         if u64::from(info.bytes) > self.segment_bytes {
             return Err(AppendError::LargerThanSegment { bytes: info.bytes });
@@ -91,7 +94,10 @@ impl AppendRules {
 
     fn check_records(&self, batch: &[u8], info: &BatchInfo) -> Result<TimeSpan, AppendError> {
         if !self.is_walked(info) {
-            return Ok(TimeSpan { earliest: info.base_timestamp, latest: info.max_timestamp });
+            return Ok(TimeSpan {
+                earliest: info.base_timestamp,
+                latest: info.max_timestamp,
+            });
         }
         let found = deep_check(batch, info, self.keys)?;
         if !found.has_required_keys() {
@@ -102,11 +108,18 @@ impl AppendRules {
             );
             return Err(AppendError::InvalidRecord(what));
         }
-        Ok(TimeSpan { earliest: found.min_timestamp, latest: found.max_timestamp })
+        Ok(TimeSpan {
+            earliest: found.min_timestamp,
+            latest: found.max_timestamp,
+        })
     }
 
     fn check_time(&self, span: TimeSpan, wall: Timestamp) -> Result<(), AppendError> {
-        let TimeRule::CreateTime { before_max_ms, after_max_ms } = self.time else {
+        let TimeRule::CreateTime {
+            before_max_ms,
+            after_max_ms,
+        } = self.time
+        else {
             return Ok(());
         };
         let now = wall.as_millis();

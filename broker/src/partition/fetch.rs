@@ -44,9 +44,11 @@ pub fn try_fetch(partition: &Partition, store: &mut Store, now: Now, fetch: &Fet
         at_least_one: fetch.at_least_one,
     };
     match store.read(now, partition.log, fetch.offset, upto, budget) {
-        ReadOutcome::Ready { records, bytes } => {
-            FetchStep::Done(Ok(Fetched { records, bytes, ..empty(&bounds) }))
-        }
+        ReadOutcome::Ready { records, bytes } => FetchStep::Done(Ok(Fetched {
+            records,
+            bytes,
+            ..empty(&bounds)
+        })),
         ReadOutcome::Pending => FetchStep::Wait(FetchNeed::Device, bounds),
         ReadOutcome::Damaged(offset) => FetchStep::Done(Err(ReadError::Damaged { offset })),
     }
@@ -81,7 +83,9 @@ fn check(partition: &Partition, store: &Store, fetch: &Fetch) -> Result<Visible,
     };
     // Divergence comes before range: a reader ahead of a shorter log must be told where to cut.
     if let Some(epoch) = fetch.last_fetched_epoch {
-        let (known, end) = store.epoch_end(partition.log, epoch).ok_or(out_of_range.clone())?;
+        let (known, end) = store
+            .epoch_end(partition.log, epoch)
+            .ok_or(out_of_range.clone())?;
         if known < epoch || end < fetch.offset {
             return Ok(Visible::Nothing(Fetched {
                 diverging: Some((known, end)),

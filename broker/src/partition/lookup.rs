@@ -17,7 +17,11 @@ use super::Partition;
 use super::fetch::LOG_GONE;
 
 /// No record qualifies.
-const NOTHING: ListedOffset = ListedOffset { offset: None, timestamp: None, leader_epoch: None };
+const NOTHING: ListedOffset = ListedOffset {
+    offset: None,
+    timestamp: None,
+    leader_epoch: None,
+};
 
 /// Looks an offset up; `None` while the device is read.
 pub fn try_lookup(
@@ -79,7 +83,9 @@ pub fn deletion_target(
     store: &Store,
     before: Option<Offset>,
 ) -> Result<(Offset, LogBounds), DeleteRecordsError> {
-    let bounds = store.bounds(partition.log).ok_or(ReadError::Partition(LOG_GONE))?;
+    let bounds = store
+        .bounds(partition.log)
+        .ok_or(ReadError::Partition(LOG_GONE))?;
     if !partition.is_delete_policy {
         return Err(DeleteRecordsError::Policy);
     }
@@ -104,5 +110,9 @@ fn check(
 }
 
 fn at(offset: Offset, leader_epoch: Option<LeaderEpoch>) -> ListedOffset {
-    ListedOffset { offset: Some(offset), timestamp: None, leader_epoch }
+    ListedOffset {
+        offset: Some(offset),
+        timestamp: None,
+        leader_epoch,
+    }
 }

@@ -79,6 +79,8 @@ pub struct Waiters {
     appends: VecDeque<AppendWaiter>,
     fetches: BTreeMap<Origin, FetchWaiter>,
     lookups: VecDeque<LookupWaiter>,
+    /// How many of the oldest lookups the shard has queued to be tried again.
+    lookups_queued: usize,
     deletions: VecDeque<(Origin, Offset)>,
 }
 
@@ -104,11 +106,16 @@ impl Waiters {
     /// Parks an append. Those come in offset order, except duplicates of batches that are not durable yet.
     pub fn park_append(&mut self, waiter: AppendWaiter) {
         assert!(!self.is_full(), "the bound is checked before the append");
-        let is_newest = self.appends.back().is_none_or(|back| back.last_offset <= waiter.last_offset);
+        let is_newest = self
+            .appends
+            .back()
+            .is_none_or(|back| back.last_offset <= waiter.last_offset);
         if is_newest {
             self.appends.push_back(waiter);
         } else {
-            let at = self.appends.partition_point(|one| one.last_offset <= waiter.last_offset);
+            let at = self
+                .appends
+                .partition_point(|one| one.last_offset <= waiter.last_offset);
             self.appends.insert(at, waiter);
         }
     }
@@ -116,7 +123,11 @@ impl Waiters {
     /// Takes the first append whose last record lies below `high_watermark`.
     pub fn pop_append(&mut self, high_watermark: Offset) -> Option<AppendWaiter> {
         let is_durable = self.appends.front()?.last_offset < high_watermark;
-        if is_durable { self.appends.pop_front() } else { None }
+        if is_durable {
+            self.appends.pop_front()
+        } else {
+            None
+        }
     }
 
     /// Takes the append of `origin` that ends at `last_offset`.
@@ -125,7 +136,9 @@ impl Waiters {
             AppendTarget::Client { origin: of, .. } => of == origin,
             AppendTarget::Internal(_) => false,
         };
-        let first = self.appends.partition_point(|one| one.last_offset < last_offset);
+        let first = self
+            .appends
+            .partition_point(|one| one.last_offset < last_offset);
         let at = (first..self.appends.len())
             .take_while(|at| self.appends[*at].last_offset == last_offset)
             .find(|at| is_it(&self.appends[*at]))?;
@@ -184,14 +197,17 @@ impl Waiters {
         self.lookups.push_back(waiter);
     }
 
-    /// Lookups parked now.
-    #[must_use]
-    pub fn lookups(&self) -> usize {
-        self.lookups.len()
+    /// Marks every lookup as queued and gives the number of those that were not: however often the device
+    /// answers, a lookup stands once in the shard's queue.
+    pub fn queue_lookups(&mut self) -> usize {
+        let added = self.lookups.len() - self.lookups_queued;
+        self.lookups_queued = self.lookups.len();
+        added
     }
 
-    /// Takes the oldest lookup.
+    /// Takes the oldest lookup; those that are queued are the oldest.
     pub fn pop_lookup(&mut self) -> Option<LookupWaiter> {
+        self.lookups_queued = self.lookups_queued.saturating_sub(1);
         self.lookups.pop_front()
     }
 
@@ -210,7 +226,11 @@ impl Waiters {
     /// Takes the oldest deletion if `log_start` has reached it.
     pub fn pop_deletion(&mut self, log_start: Offset) -> Option<Origin> {
         let is_done = self.deletions.front()?.1 <= log_start;
-        if is_done { self.deletions.pop_front().map(|(origin, _)| origin) } else { None }
+        if is_done {
+            self.deletions.pop_front().map(|(origin, _)| origin)
+        } else {
+            None
+        }
     }
 
     /// Takes any deletion, oldest first.

@@ -31,23 +31,38 @@ enum Mode {
 
 impl Mode {
     const fn of((validate_only, deadline): (bool, Instant)) -> Self {
-        if validate_only { Self::Check } else { Self::Make(deadline) }
+        if validate_only {
+            Self::Check
+        } else {
+            Self::Make(deadline)
+        }
     }
 }
 
 impl Shard {
     pub(super) fn administer(&mut self, now: Now, origin: Origin, command: Command) {
         match command {
-            Command::Metadata { topics, auto_create } => {
+            Command::Metadata {
+                topics,
+                auto_create,
+            } => {
                 self.describe_topics(now, origin, (topics, auto_create));
             }
-            Command::CreateTopics { topics, validate_only, deadline } => {
+            Command::CreateTopics {
+                topics,
+                validate_only,
+                deadline,
+            } => {
                 self.create_topics(origin, topics, Mode::of((validate_only, deadline)));
             }
             Command::DeleteTopics { topics, deadline } => {
                 self.delete_topics(origin, topics, deadline);
             }
-            Command::CreatePartitions { topics, validate_only, deadline } => {
+            Command::CreatePartitions {
+                topics,
+                validate_only,
+                deadline,
+            } => {
                 self.create_partitions(origin, &topics, Mode::of((validate_only, deadline)));
             }
             Command::DescribeConfigs { resources } => {
@@ -58,7 +73,11 @@ impl Shard {
                 let configs = resources.iter().map(one).collect();
                 self.reply(origin, Reply::Configs(configs));
             }
-            Command::AlterConfigs { changes, validate_only, deadline } => {
+            Command::AlterConfigs {
+                changes,
+                validate_only,
+                deadline,
+            } => {
                 self.alter_configs(origin, &changes, Mode::of((validate_only, deadline)));
             }
             Command::Append(_)
@@ -88,7 +107,11 @@ impl Shard {
         origin: Origin,
         (filter, auto_create): (TopicFilter, bool),
     ) {
-        let specs = if auto_create { self.missing_topics(&filter) } else { Vec::new() };
+        let specs = if auto_create {
+            self.missing_topics(&filter)
+        } else {
+            Vec::new()
+        };
         if specs.is_empty() {
             return self.reply_metadata(origin, &filter);
         }
@@ -99,7 +122,9 @@ impl Shard {
 
     /// Specs of the topics a metadata request names that do not exist and may be created.
     fn missing_topics(&mut self, filter: &TopicFilter) -> Vec<TopicSpec> {
-        let TopicFilter::These(keys) = filter else { return Vec::new() };
+        let TopicFilter::These(keys) = filter else {
+            return Vec::new();
+        };
         let config = &self.config.broker;
         if !settings::is_enabled(&self.image, config, "auto.create.topics.enable")
             || !config.auto_create_topics
@@ -128,8 +153,11 @@ impl Shard {
     fn create_topics(&mut self, origin: Origin, topics: Vec<NewTopic>, mode: Mode) {
         let config = &self.config.broker;
         let planned = plan_create_all(&self.image, config, &topics, &mut self.prng);
-        let specs: Vec<TopicSpec> =
-            planned.iter().filter_map(|one| one.as_ref().ok()).cloned().collect();
+        let specs: Vec<TopicSpec> = planned
+            .iter()
+            .filter_map(|one| one.as_ref().ok())
+            .cloned()
+            .collect();
         match mode {
             Mode::Make(deadline) if !specs.is_empty() => {
                 let topics = topics.into_iter().zip(planned).collect();
@@ -140,7 +168,10 @@ impl Shard {
                 let image = &self.image;
                 let answer = topics.into_iter().zip(planned).map(|(topic, one)| {
                     let created = one.map(|spec| {
-                        let spec = TopicSpec { id: TopicId::NONE, ..spec };
+                        let spec = TopicSpec {
+                            id: TopicId::NONE,
+                            ..spec
+                        };
                         describe_created(image, config, &spec)
                     });
                     (topic.name, created)
@@ -153,7 +184,11 @@ impl Shard {
 
     fn delete_topics(&mut self, origin: Origin, topics: Vec<TopicKey>, deadline: Instant) {
         let planned = plan_delete(&self.image, &self.config.broker, &topics);
-        let ids: Vec<TopicId> = planned.iter().filter_map(|one| one.as_ref().ok()).copied().collect();
+        let ids: Vec<TopicId> = planned
+            .iter()
+            .filter_map(|one| one.as_ref().ok())
+            .copied()
+            .collect();
         let name_of = |key: &TopicKey| match key {
             TopicKey::Name(name) => Some(name.clone()),
             TopicKey::Id(_) => self.image.resolve(key).map(|topic| topic.name.clone()),
@@ -176,7 +211,12 @@ impl Shard {
                 TopicKey::Id(id) => Some(id),
                 TopicKey::Name(_) => None,
             };
-            DeletedTopic { key, name, id, result: one.map(drop) }
+            DeletedTopic {
+                key,
+                name,
+                id,
+                result: one.map(drop),
+            }
         });
         let refused = refused.collect();
         self.reply(origin, Reply::TopicsDeleted(refused));
@@ -189,7 +229,11 @@ impl Shard {
         mode: Mode,
     ) {
         let planned = plan_create_partitions(&self.image, topics);
-        let added: Vec<_> = planned.iter().filter_map(|one| one.as_ref().ok()).cloned().collect();
+        let added: Vec<_> = planned
+            .iter()
+            .filter_map(|one| one.as_ref().ok())
+            .cloned()
+            .collect();
         let answer: Vec<(String, Result<(), MetadataError>)> = topics
             .iter()
             .zip(planned)
@@ -206,7 +250,11 @@ impl Shard {
 
     fn alter_configs(&mut self, origin: Origin, changes: &[ConfigChange], mode: Mode) {
         let planned = plan_alter(&self.image, &self.config.broker, changes);
-        let accepted: Vec<_> = planned.iter().filter_map(|one| one.as_ref().ok()).cloned().collect();
+        let accepted: Vec<_> = planned
+            .iter()
+            .filter_map(|one| one.as_ref().ok())
+            .cloned()
+            .collect();
         let answer: Vec<Result<(), MetadataError>> =
             planned.into_iter().map(|one| one.map(drop)).collect();
         match mode {

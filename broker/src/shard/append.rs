@@ -38,11 +38,29 @@ struct Candidate {
 
 impl Shard {
     pub(super) fn append(&mut self, now: Now, origin: Origin, append: Append) {
-        let Append { topic, partition, acks, deadline, batch, info } = append;
-        let placed = self.locate(&topic, partition).map_err(AppendError::from).and_then(|log| {
-            let placed = self.place(now, Candidate { log, acks, batch, info })?;
-            Ok((log, placed))
-        });
+        let Append {
+            topic,
+            partition,
+            acks,
+            deadline,
+            batch,
+            info,
+        } = append;
+        let placed = self
+            .locate(&topic, partition)
+            .map_err(AppendError::from)
+            .and_then(|log| {
+                let placed = self.place(
+                    now,
+                    Candidate {
+                        log,
+                        acks,
+                        batch,
+                        info,
+                    },
+                )?;
+                Ok((log, placed))
+            });
         match placed {
             Err(error) => self.reply(origin, Reply::Appended(Err(error))),
             Ok((log, placed)) if acks == Acks::None || self.is_durable(log, placed) => {
@@ -62,14 +80,21 @@ impl Shard {
         serial: u64,
     ) -> Result<(), AppendError> {
         let info = BatchInfo::parse_header(&batch)?;
-        let partition = self.directory.get_mut(log).ok_or(PartitionError::NotLeader)?;
+        let partition = self
+            .directory
+            .get_mut(log)
+            .ok_or(PartitionError::NotLeader)?;
         if partition.waiters.is_full() {
             return Err(PartitionError::Busy.into());
         }
         let appended = self.store.append(now, log, batch, &info).map_err(refused)?;
         let last_offset = appended.last_offset;
         let target = AppendTarget::Internal(serial);
-        partition.waiters.park_append(AppendWaiter { last_offset, timer: None, target });
+        partition.waiters.park_append(AppendWaiter {
+            last_offset,
+            timer: None,
+            target,
+        });
         // With memory durability it is answered at once.
         self.handle_advanced(now, log);
         Ok(())
@@ -87,12 +112,17 @@ impl Shard {
                 TopicKey::Id(_) => PartitionError::UnknownTopicId,
             });
         };
-        let state = usize::try_from(partition.get()).ok().and_then(|at| topic.partitions.get(at));
+        let state = usize::try_from(partition.get())
+            .ok()
+            .and_then(|at| topic.partitions.get(at));
         let state = state.ok_or(PartitionError::UnknownTopicOrPartition)?;
         if state.leader != Some(self.config.broker.broker) {
             return Err(PartitionError::NotLeader);
         }
-        let tp = TopicPartition { topic: topic.id, partition };
+        let tp = TopicPartition {
+            topic: topic.id,
+            partition,
+        };
         self.directory.log_of(tp).ok_or(PartitionError::NotLeader)
     }
 
@@ -102,14 +132,24 @@ impl Shard {
         if partition.is_internal {
             return Err(AppendError::InternalTopic);
         }
-        partition.rules.check(&candidate.batch, &candidate.info, now.wall)?;
+        partition
+            .rules
+            .check(&candidate.batch, &candidate.info, now.wall)?;
         if candidate.acks != Acks::None && partition.waiters.is_full() {
             return Err(PartitionError::Busy.into());
         }
         match self.store.admit(now, log, &candidate.info) {
             Admit::Fresh => {}
-            Admit::Duplicate { first, last, log_append_time } => {
-                return Ok(Placed { base_offset: first, last_offset: last, log_append_time });
+            Admit::Duplicate {
+                first,
+                last,
+                log_append_time,
+            } => {
+                return Ok(Placed {
+                    base_offset: first,
+                    last_offset: last,
+                    log_append_time,
+                });
             }
             Admit::OutOfOrder { expected, got } => {
                 return Err(AppendError::OutOfOrder { expected, got });
@@ -126,7 +166,11 @@ impl Shard {
         let Candidate { batch, info, .. } = candidate;
         let appended = self.store.append(now, log, batch, &info).map_err(refused)?;
         let (base_offset, last_offset) = (appended.base_offset, appended.last_offset);
-        Ok(Placed { base_offset, last_offset, log_append_time })
+        Ok(Placed {
+            base_offset,
+            last_offset,
+            log_append_time,
+        })
     }
 
     fn is_durable(&self, log: LogId, placed: Placed) -> bool {
@@ -135,16 +179,34 @@ impl Shard {
     }
 
     fn park_append(&mut self, log: LogId, placed: Placed, (origin, deadline): (Origin, Instant)) {
-        let Some(partition) = self.directory.get_mut(log) else { return };
-        let Placed { base_offset, last_offset, log_append_time } = placed;
-        let timer = self.deadlines.insert(deadline, Due::Append(log, last_offset, origin));
-        let target = AppendTarget::Client { origin, base_offset, log_append_time };
-        partition.waiters.park_append(AppendWaiter { last_offset, timer: Some(timer), target });
+        let Some(partition) = self.directory.get_mut(log) else {
+            return;
+        };
+        let Placed {
+            base_offset,
+            last_offset,
+            log_append_time,
+        } = placed;
+        let timer = self
+            .deadlines
+            .insert(deadline, Due::Append(log, last_offset, origin));
+        let target = AppendTarget::Client {
+            origin,
+            base_offset,
+            log_append_time,
+        };
+        partition.waiters.park_append(AppendWaiter {
+            last_offset,
+            timer: Some(timer),
+            target,
+        });
     }
 
     /// Answers the appends that became durable and wakes readers.
     pub(super) fn handle_advanced(&mut self, now: Now, log: LogId) {
-        let Some(bounds) = self.store.bounds(log) else { return };
+        let Some(bounds) = self.store.bounds(log) else {
+            return;
+        };
         while let Some(waiter) = self
             .directory
             .get_mut(log)
@@ -154,7 +216,11 @@ impl Shard {
                 self.deadlines.cancel(timer);
             }
             match waiter.target {
-                AppendTarget::Client { origin, base_offset, log_append_time } => {
+                AppendTarget::Client {
+                    origin,
+                    base_offset,
+                    log_append_time,
+                } => {
                     let appended = Ok(self.appended(log, base_offset, log_append_time));
                     self.reply(origin, Reply::Appended(appended));
                 }
@@ -165,20 +231,27 @@ impl Shard {
     }
 
     pub(super) fn expire_append(&mut self, log: LogId, last_offset: Offset, origin: Origin) {
-        let Some(partition) = self.directory.get_mut(log) else { return };
+        let Some(partition) = self.directory.get_mut(log) else {
+            return;
+        };
         let waiter = partition.waiters.take_append(last_offset, origin);
-        assert!(waiter.is_some(), "a timer of an append belongs to a parked append");
+        assert!(
+            waiter.is_some(),
+            "a timer of an append belongs to a parked append"
+        );
         self.reply(origin, Reply::Appended(Err(AppendError::TimedOut)));
     }
 
-    fn appended(
-        &self,
-        log: LogId,
-        base_offset: Offset,
-        log_append_time: Option<i64>,
-    ) -> Appended {
-        let log_start = self.store.bounds(log).map_or(Offset::ZERO, |bounds| bounds.log_start);
-        Appended { base_offset, log_append_time, log_start }
+    fn appended(&self, log: LogId, base_offset: Offset, log_append_time: Option<i64>) -> Appended {
+        let log_start = self
+            .store
+            .bounds(log)
+            .map_or(Offset::ZERO, |bounds| bounds.log_start);
+        Appended {
+            base_offset,
+            log_append_time,
+            log_start,
+        }
     }
 }
 

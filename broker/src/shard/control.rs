@@ -15,7 +15,11 @@ use crate::ports::CoreMessage;
 impl Shard {
     pub(super) fn handle_control(&mut self, now: Now, message: CoreMessage) {
         match message {
-            CoreMessage::Delta { index, image, changes } => {
+            CoreMessage::Delta {
+                index,
+                image,
+                changes,
+            } => {
                 if self.phase == Phase::Running {
                     self.apply_changes(now, image, &changes);
                 }

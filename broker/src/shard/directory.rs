@@ -65,7 +65,11 @@ impl Directory {
 
     /// Takes the strays of one topic out.
     pub(super) fn take_strays_of_topic(&mut self, topic: TopicId) -> Vec<LogId> {
-        let found: Vec<_> = self.strays.range(whole(topic)).map(|(tp, log)| (*tp, *log)).collect();
+        let found: Vec<_> = self
+            .strays
+            .range(whole(topic))
+            .map(|(tp, log)| (*tp, *log))
+            .collect();
         for (tp, _) in &found {
             self.strays.remove(tp);
         }
@@ -78,6 +82,9 @@ impl Directory {
 }
 
 fn whole(topic: TopicId) -> std::ops::RangeInclusive<TopicPartition> {
-    let at = |partition| TopicPartition { topic, partition: PartitionId::new(partition) };
+    let at = |partition| TopicPartition {
+        topic,
+        partition: PartitionId::new(partition),
+    };
     at(0)..=at(u32::MAX)
 }

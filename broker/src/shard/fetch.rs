@@ -63,9 +63,15 @@ impl Shard {
         origin: Origin,
         (topic, partition): &(TopicKey, PartitionId),
     ) {
-        let Ok(log) = self.locate(topic, *partition) else { return };
-        let Some(waiter) = self.take_fetch(log, origin) else { return };
-        let Some(partition) = self.directory.get(log) else { return };
+        let Ok(log) = self.locate(topic, *partition) else {
+            return;
+        };
+        let Some(waiter) = self.take_fetch(log, origin) else {
+            return;
+        };
+        let Some(partition) = self.directory.get(log) else {
+            return;
+        };
         let result = match try_fetch(partition, &mut self.store, now, &waiter.fetch) {
             FetchStep::Done(result) => result,
             FetchStep::Wait(_, bounds) => Ok(empty(&bounds)),
@@ -74,9 +80,16 @@ impl Shard {
     }
 
     pub(super) fn expire_fetch(&mut self, now: Now, log: LogId, origin: Origin) {
-        let Some(partition) = self.directory.get_mut(log) else { return };
-        let Some(waiter) = partition.waiters.take_fetch(origin) else { return };
-        let fetch = Fetch { wait_until: None, ..waiter.fetch };
+        let Some(partition) = self.directory.get_mut(log) else {
+            return;
+        };
+        let Some(waiter) = partition.waiters.take_fetch(origin) else {
+            return;
+        };
+        let fetch = Fetch {
+            wait_until: None,
+            ..waiter.fetch
+        };
         self.advance_fetch(now, log, (origin, fetch));
     }
 
@@ -93,7 +106,8 @@ impl Shard {
     /// Queues what waited for the device.
     pub(super) fn handle_readable(&mut self, log: LogId) {
         self.queue_fetches(log, |need| need == FetchNeed::Device);
-        let lookups = self.directory.get(log).map_or(0, |one| one.waiters.lookups());
+        let partition = self.directory.get_mut(log);
+        let lookups = partition.map_or(0, |one| one.waiters.queue_lookups());
         for _ in 0..lookups {
             self.retries.push(Retry::Lookup(log));
         }
@@ -112,9 +126,13 @@ impl Shard {
     }
 
     fn queue_fetches(&mut self, log: LogId, wakes: impl Fn(FetchNeed) -> bool) {
-        let Some(partition) = self.directory.get_mut(log) else { return };
+        let Some(partition) = self.directory.get_mut(log) else {
+            return;
+        };
         let retries = &mut self.retries;
-        partition.waiters.queue_fetches(wakes, |origin| retries.push(Retry::Fetch(log, origin)));
+        partition
+            .waiters
+            .queue_fetches(wakes, |origin| retries.push(Retry::Fetch(log, origin)));
     }
 
     fn retry_fetch(&mut self, now: Now, log: LogId, origin: Origin) {
@@ -133,7 +151,9 @@ impl Shard {
     }
 
     fn advance_fetch(&mut self, now: Now, log: LogId, (origin, fetch): (Origin, Fetch)) {
-        let Some(partition) = self.directory.get_mut(log) else { return };
+        let Some(partition) = self.directory.get_mut(log) else {
+            return;
+        };
         let (need, bounds) = match try_fetch(partition, &mut self.store, now, &fetch) {
             FetchStep::Done(result) => return self.reply_fetched(origin, result),
             FetchStep::Wait(need, bounds) => (need, bounds),
@@ -147,9 +167,20 @@ impl Shard {
         if partition.waiters.is_full() {
             return self.reply_fetched(origin, Err(PartitionError::Busy.into()));
         }
-        assert!(!partition.waiters.has_fetch(origin), "a ticket is used once while unanswered");
+        assert!(
+            !partition.waiters.has_fetch(origin),
+            "a ticket is used once while unanswered"
+        );
         let timer = timer.map(|until| self.deadlines.insert(until, Due::Fetch(log, origin)));
-        partition.waiters.park_fetch(origin, FetchWaiter { fetch, timer, need, is_queued: false });
+        partition.waiters.park_fetch(
+            origin,
+            FetchWaiter {
+                fetch,
+                timer,
+                need,
+                is_queued: false,
+            },
+        );
     }
 
     pub(super) fn reply_fetched(&mut self, origin: Origin, result: Result<Fetched, ReadError>) {

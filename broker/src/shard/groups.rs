@@ -13,7 +13,7 @@ use api::error::GroupError;
 use api::metadata::TopicKey;
 use api::{Command, Origin, Reply, Route};
 use bytes::{Bytes, BytesMut};
-use model::batch::{BatchBuilder, BatchInfo, Batches, NewRecord, Records};
+use model::batch::{BatchBuilder, BatchError, BatchInfo, Batches, NewRecord, Records};
 use model::ids::{PartitionId, TopicId, TopicPartition};
 use model::offset::Offset;
 use model::time::{Now, Timestamp};
@@ -53,7 +53,11 @@ pub(super) struct Groups {
 impl Groups {
     pub(super) fn new(broker: &BrokerConfig, seed: u64) -> Self {
         let coordinator = Coordinator::new(GroupConfig::from(broker), seed);
-        Self { coordinator, loads: VecDeque::new(), started: Vec::new() }
+        Self {
+            coordinator,
+            loads: VecDeque::new(),
+            started: Vec::new(),
+        }
     }
 
     /// Whether a load can go on right now.
@@ -87,61 +91,97 @@ impl Shard {
         }
         self.groups.started.push(log);
         self.groups.coordinator.begin_load(partition);
-        let next = self.store.bounds(log).map_or(Offset::ZERO, |bounds| bounds.log_start);
-        self.groups.loads.push_back(Load { log, partition, next, is_waiting: false });
+        let next = self
+            .store
+            .bounds(log)
+            .map_or(Offset::ZERO, |bounds| bounds.log_start);
+        self.groups.loads.push_back(Load {
+            log,
+            partition,
+            next,
+            is_waiting: false,
+        });
     }
 
     /// Replays a bounded part of what loads.
     pub(super) fn load_groups(&mut self, now: Now) {
         for _ in 0..LOAD_STEPS_MAX {
             let at = self.groups.loads.iter().position(|load| !load.is_waiting);
-            let Some(load) = at.and_then(|at| self.groups.loads.remove(at)) else { return };
-            if let Some(load) = self.load_step(now, load) {
-                self.groups.loads.push_back(load);
+            let Some(load) = at.and_then(|at| self.groups.loads.remove(at)) else {
+                return;
+            };
+            match self.load_step(now, load) {
+                Some(load) => self.groups.loads.push_back(load),
+                None => self.settle_loads(now),
             }
+        }
+    }
+
+    /// After the last load: commits to topics that went away while nobody listened are forgotten. It looks
+    /// at every group, so it is not done once per partition.
+    fn settle_loads(&mut self, now: Now) {
+        if self.groups.loads.is_empty() {
+            let topics = ImageTopics(Arc::clone(&self.image));
+            self.groups.coordinator.retain_topics(now, &topics);
         }
     }
 
     /// One read of one load; `None` once it is complete or cannot be.
     fn load_step(&mut self, now: Now, load: Load) -> Option<Load> {
         let upto = self.store.bounds(load.log)?.high_watermark;
-        let budget = ReadBudget { bytes_max: LOAD_BYTES, at_least_one: true };
+        let budget = ReadBudget {
+            bytes_max: LOAD_BYTES,
+            at_least_one: true,
+        };
         match self.store.read(now, load.log, load.next, upto, budget) {
-            ReadOutcome::Pending => Some(Load { is_waiting: true, ..load }),
+            ReadOutcome::Pending => Some(Load {
+                is_waiting: true,
+                ..load
+            }),
             ReadOutcome::Ready { records, bytes } if bytes > 0 => {
-                let next = records.iter().fold(load.next, |next, chunk| {
-                    self.replay(load.partition, chunk).map_or(next, Offset::next).max(next)
+                let replayed = records.iter().try_fold(load.next, |next, chunk| {
+                    Some(self.replay(load.partition, chunk).ok()??.next().max(next))
                 });
-                Some(Load { next, ..load }).filter(|_| next > load.next)
+                match replayed.filter(|next| *next > load.next) {
+                    Some(next) => Some(Load { next, ..load }),
+                    None => self.give_up_load(load),
+                }
             }
             ReadOutcome::Ready { .. } => {
                 self.groups.coordinator.finish_load(now, load.partition);
-                let topics = ImageTopics(Arc::clone(&self.image));
-                self.groups.coordinator.retain_topics(now, &topics);
                 None
             }
-            // Commits that cannot be read must not be forgotten silently: the partition stays closed.
-            ReadOutcome::Damaged(_) => {
-                self.groups.coordinator.unload(load.partition);
-                None
-            }
+            ReadOutcome::Damaged(_) => self.give_up_load(load),
         }
     }
 
-    /// Replays whole batches; gives the last offset in them.
-    fn replay(&mut self, partition: PartitionId, chunk: &Bytes) -> Option<Offset> {
+    /// Commits that cannot be read must not be forgotten silently: the partition stays closed.
+    fn give_up_load(&mut self, load: Load) -> Option<Load> {
+        self.groups.coordinator.unload(load.partition);
+        None
+    }
+
+    /// Replays whole batches; gives the last offset in them, `None` if there is no batch.
+    fn replay(
+        &mut self,
+        partition: PartitionId,
+        chunk: &Bytes,
+    ) -> Result<Option<Offset>, BatchError> {
         let mut last = None;
         let mut scratch = Vec::new();
-        for (info, batch) in Batches::new(chunk).filter_map(Result::ok) {
-            last = Some(info.last_offset());
-            let Ok(records) = Records::open(batch, &info, &mut scratch) else { continue };
-            for record in records.filter_map(Result::ok) {
+        for batch in Batches::new(chunk) {
+            let (info, batch) = batch?;
+            for record in Records::open(batch, &info, &mut scratch)? {
+                let record = record?;
                 let timestamp = Timestamp::from_millis(record.timestamp(&info));
                 let key = record.key.unwrap_or_default();
-                self.groups.coordinator.replay(partition, key, record.value, timestamp);
+                self.groups
+                    .coordinator
+                    .replay(partition, key, record.value, timestamp);
             }
+            last = Some(info.last_offset());
         }
-        last
+        Ok(last)
     }
 
     /// A command of one group.
@@ -153,7 +193,9 @@ impl Shard {
         match partition {
             Some(partition) => {
                 let topics = ImageTopics(Arc::clone(&self.image));
-                self.groups.coordinator.handle(now, origin, partition, command, &topics);
+                self.groups
+                    .coordinator
+                    .handle(now, origin, partition, command, &topics);
             }
             None => {
                 if let Some(reply) = refusal::group(&command, GroupError::NotAvailable) {
@@ -171,7 +213,11 @@ impl Shard {
 
     pub(super) fn find_coordinator(&mut self, _now: Now, origin: Origin, group: &str) {
         let own = self.config.broker.broker;
-        let endpoint = self.image.brokers().find(|endpoint| endpoint.id == own).cloned();
+        let endpoint = self
+            .image
+            .brokers()
+            .find(|endpoint| endpoint.id == own)
+            .cloned();
         let endpoint = endpoint.filter(|_| self.partition_of_group(group).is_some());
         let found = endpoint.ok_or(GroupError::NotAvailable);
         self.reply(origin, Reply::Coordinator(found));
@@ -180,7 +226,11 @@ impl Shard {
     pub(super) fn handle_group_output(&mut self, now: Now, output: GroupOutput) {
         match output {
             GroupOutput::Reply { origin, reply } => self.reply(origin, reply),
-            GroupOutput::Persist { write, partition, records } => {
+            GroupOutput::Persist {
+                write,
+                partition,
+                records,
+            } => {
                 let is_appended = self.persist(now, (write, partition), &records);
                 if !is_appended {
                     self.groups.coordinator.handle_persisted(now, write, false);
@@ -196,16 +246,25 @@ impl Shard {
         (write, partition): (WriteId, PartitionId),
         records: &[GroupRecord],
     ) -> bool {
-        let topic = self.image.topic_by_name(OFFSETS_TOPIC).map(|topic| topic.id);
-        let log = topic.and_then(|topic| self.directory.log_of(TopicPartition { topic, partition }));
+        let topic = self
+            .image
+            .topic_by_name(OFFSETS_TOPIC)
+            .map(|topic| topic.id);
+        let log =
+            topic.and_then(|topic| self.directory.log_of(TopicPartition { topic, partition }));
         let Some(log) = log else { return false };
-        let Some(batch) = batch_of(now, records) else { return false };
+        let Some(batch) = batch_of(now, records) else {
+            return false;
+        };
         self.append_internal(now, log, batch, write.0).is_ok()
     }
 
     /// Answers every member and every commit that still waits; the coordinator serves no longer.
     pub(super) fn abandon_groups(&mut self, now: Now) {
-        let count = self.image.topic_by_name(OFFSETS_TOPIC).map_or(0, |one| one.partitions.len());
+        let count = self
+            .image
+            .topic_by_name(OFFSETS_TOPIC)
+            .map_or(0, |one| one.partitions.len());
         for partition in (0_u32..).take(count) {
             self.groups.coordinator.unload(PartitionId::new(partition));
         }
@@ -215,11 +274,15 @@ impl Shard {
     }
 
     pub(super) fn handle_internal_append(&mut self, now: Now, serial: u64) {
-        self.groups.coordinator.handle_persisted(now, WriteId(serial), true);
+        self.groups
+            .coordinator
+            .handle_persisted(now, WriteId(serial), true);
     }
 
     pub(super) fn fail_internal_append(&mut self, now: Now, serial: u64) {
-        self.groups.coordinator.handle_persisted(now, WriteId(serial), false);
+        self.groups
+            .coordinator
+            .handle_persisted(now, WriteId(serial), false);
     }
 }
 
@@ -229,7 +292,12 @@ fn batch_of(now: Now, records: &[GroupRecord]) -> Option<BytesMut> {
     let mut builder = BatchBuilder::new(timestamp_ms);
     for record in records {
         let value = record.value.as_deref();
-        let record = NewRecord { timestamp_ms, key: Some(&record.key), value, headers: &[] };
+        let record = NewRecord {
+            timestamp_ms,
+            key: Some(&record.key),
+            value,
+            headers: &[],
+        };
         builder.push(&record).ok()?;
     }
     let batch = builder.build();

@@ -26,16 +26,18 @@ impl Shard {
     }
 
     pub(super) fn retry_lookup(&mut self, now: Now, log: LogId) {
-        let Some(partition) = self.directory.get_mut(log) else { return };
+        let Some(partition) = self.directory.get_mut(log) else {
+            return;
+        };
         if let Some(waiter) = partition.waiters.pop_lookup() {
             self.advance_lookup(now, log, waiter);
         }
     }
 
     pub(super) fn epoch_end(&mut self, origin: Origin, query: &EpochEnd) {
-        let located = self.locate(&query.topic, query.partition).and_then(|log| {
-            self.directory.get(log).ok_or(PartitionError::NotLeader)
-        });
+        let located = self
+            .locate(&query.topic, query.partition)
+            .and_then(|log| self.directory.get(log).ok_or(PartitionError::NotLeader));
         let result = match located {
             Ok(partition) => lookup::epoch_end(partition, &self.store, query),
             Err(error) => Err(error.into()),
@@ -52,7 +54,9 @@ impl Shard {
 
     /// Answers the deletions that became durable; readers below the new start learn of it.
     pub(super) fn handle_log_start_moved(&mut self, log: LogId) {
-        let Some(bounds) = self.store.bounds(log) else { return };
+        let Some(bounds) = self.store.bounds(log) else {
+            return;
+        };
         while let Some(origin) = self
             .directory
             .get_mut(log)
@@ -64,7 +68,9 @@ impl Shard {
     }
 
     fn advance_lookup(&mut self, now: Now, log: LogId, waiter: LookupWaiter) {
-        let Some(partition) = self.directory.get_mut(log) else { return };
+        let Some(partition) = self.directory.get_mut(log) else {
+            return;
+        };
         let result = lookup::try_lookup(partition, &mut self.store, now, &waiter.query);
         if let Some(result) = result {
             self.reply(waiter.origin, Reply::Offset(result));
@@ -83,7 +89,9 @@ impl Shard {
         origin: Origin,
         wanted: &DeleteRecords,
     ) -> Result<Option<Offset>, DeleteRecordsError> {
-        let log = self.locate(&wanted.topic, wanted.partition).map_err(ReadError::from)?;
+        let log = self
+            .locate(&wanted.topic, wanted.partition)
+            .map_err(ReadError::from)?;
         let gone = || DeleteRecordsError::Read(PartitionError::NotLeader.into());
         let partition = self.directory.get_mut(log).ok_or_else(gone)?;
         if partition.is_internal {

@@ -15,7 +15,7 @@ use model::ids::{ProducerEpoch, ProducerId};
 use model::limits;
 use model::time::Now;
 
-use super::proposals::{Pending, PROPOSAL_TIMEOUT};
+use super::proposals::{PROPOSAL_TIMEOUT, Pending};
 use super::{Due, Shard};
 use crate::deadlines::TimerId;
 use crate::metadata::MetadataCommand;
@@ -50,7 +50,9 @@ impl ProducerIds {
     }
 
     fn wants_block(&self) -> bool {
-        !self.is_asking && self.next.is_none() && self.present.end - self.present.start <= PREFETCH_AT
+        !self.is_asking
+            && self.next.is_none()
+            && self.present.end - self.present.start <= PREFETCH_AT
     }
 }
 
@@ -70,11 +72,16 @@ impl Shard {
         if let Some(id) = self.producer_ids.take() {
             self.reply(origin, Reply::ProducerId(Ok((id, ProducerEpoch::new(0)))));
         } else if self.producer_ids.waiters.len() < WAITERS_MAX {
-            let timer = self.deadlines.insert(now.instant.after(WAIT_MAX), Due::ProducerId(origin));
+            let timer = self
+                .deadlines
+                .insert(now.instant.after(WAIT_MAX), Due::ProducerId(origin));
             self.producer_ids.waiters.push_back((origin, timer));
         } else {
             let what = "too many clients wait for a producer id".to_owned();
-            self.reply(origin, Reply::ProducerId(Err(MetadataError::LimitReached(what))));
+            self.reply(
+                origin,
+                Reply::ProducerId(Err(MetadataError::LimitReached(what))),
+            );
         }
         self.ask_for_producer_ids(now);
     }
@@ -97,8 +104,12 @@ impl Shard {
             self.producer_ids.next = Some(block);
         }
         while !self.producer_ids.waiters.is_empty() {
-            let Some(id) = self.producer_ids.take() else { break };
-            let Some((origin, timer)) = self.producer_ids.waiters.pop_front() else { break };
+            let Some(id) = self.producer_ids.take() else {
+                break;
+            };
+            let Some((origin, timer)) = self.producer_ids.waiters.pop_front() else {
+                break;
+            };
             self.deadlines.cancel(timer);
             self.reply(origin, Reply::ProducerId(Ok((id, ProducerEpoch::new(0)))));
         }
@@ -114,7 +125,9 @@ impl Shard {
     }
 
     pub(super) fn expire_producer_id(&mut self, origin: Origin) {
-        self.producer_ids.waiters.retain(|(waiting, _)| *waiting != origin);
+        self.producer_ids
+            .waiters
+            .retain(|(waiting, _)| *waiting != origin);
         self.reply(origin, Reply::ProducerId(Err(MetadataError::TimedOut)));
     }
 

@@ -69,7 +69,8 @@ impl Shard {
         let timer = self.deadlines.insert(deadline, Due::Proposal(id));
         self.proposals.pending.insert(id, (pending, timer));
         let shard = self.config.shard;
-        self.outputs.push_back(Output::Propose(Proposal { shard, id, command }));
+        self.outputs
+            .push_back(Output::Propose(Proposal { shard, id, command }));
         true
     }
 
@@ -80,7 +81,9 @@ impl Shard {
         result: Result<MetadataResult, MetadataError>,
     ) {
         // Gone if it expired before.
-        let Some((pending, timer)) = self.proposals.pending.remove(&id) else { return };
+        let Some((pending, timer)) = self.proposals.pending.remove(&id) else {
+            return;
+        };
         self.deadlines.cancel(timer);
         match (result, pending) {
             (Ok(MetadataResult::ProducerIds(first)), Pending::ProducerIds) => {
@@ -146,7 +149,12 @@ impl Shard {
                         TopicKey::Name(_) => None,
                     });
                     let result = planned.and_then(|_| outcome());
-                    DeletedTopic { key, name, id, result }
+                    DeletedTopic {
+                        key,
+                        name,
+                        id,
+                        result,
+                    }
                 });
                 let answer = answer.collect();
                 self.reply(origin, Reply::TopicsDeleted(answer));
@@ -158,11 +166,17 @@ impl Shard {
                 self.reply(origin, Reply::PartitionsCreated(answer));
             }
             Pending::Configs(origin, changes) => {
-                let answer = changes.into_iter().map(|planned| planned.and_then(|()| outcome()));
+                let answer = changes
+                    .into_iter()
+                    .map(|planned| planned.and_then(|()| outcome()));
                 let answer = answer.collect();
                 self.reply(origin, Reply::ConfigsAltered(answer));
             }
-            Pending::ProducerIds => {}
+            // Ids that are exhausted are refused as an element; whoever waits must learn of it.
+            Pending::ProducerIds => {
+                let error = outcome().err().unwrap_or(MetadataError::TimedOut);
+                self.fail_producer_ids(&error);
+            }
         }
     }
 

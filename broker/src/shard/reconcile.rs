@@ -21,9 +21,7 @@ use super::Shard;
 use crate::metadata::{
     Change, Image, OFFSETS_TOPIC, TimestampType, TopicSettings, TopicState, shard_of,
 };
-use crate::partition::{
-    AppendRules, AppendTarget, Depth, Partition, TimeRule, Waiters,
-};
+use crate::partition::{AppendRules, AppendTarget, Depth, Partition, TimeRule, Waiters};
 
 /// What follows for a partition from the configs of its topic.
 #[derive(Clone, Debug)]
@@ -74,10 +72,15 @@ impl Shard {
     }
 
     fn is_served_here(&self, tp: TopicPartition) -> bool {
-        let Some(topic) = self.image.topic(tp.topic) else { return false };
+        let Some(topic) = self.image.topic(tp.topic) else {
+            return false;
+        };
         let at = usize::try_from(tp.partition.get()).unwrap_or(usize::MAX);
         let own = self.config.broker.broker;
-        let is_led = topic.partitions.get(at).is_some_and(|state| state.leader == Some(own));
+        let is_led = topic
+            .partitions
+            .get(at)
+            .is_some_and(|state| state.leader == Some(own));
         is_led && shard_of(tp.topic, tp.partition, self.config.shards) == self.config.shard
     }
 
@@ -85,7 +88,10 @@ impl Shard {
     fn sync_topic(&mut self, now: Now, topic: &TopicState) {
         let policies = self.policies(topic);
         for (index, state) in (0_u32..).zip(&topic.partitions) {
-            let tp = TopicPartition { topic: topic.id, partition: PartitionId::new(index) };
+            let tp = TopicPartition {
+                topic: topic.id,
+                partition: PartitionId::new(index),
+            };
             if self.is_served_here(tp) {
                 let log = self.sync_partition(now, tp, &policies);
                 self.sync_epoch(now, log, state.leader_epoch);
@@ -108,7 +114,10 @@ impl Shard {
         let log = self.store.create_log(now, tp, policies.log.clone());
         // A recovered log was opened with whatever configuration it had.
         self.store.configure(log, policies.log.clone());
-        let is_internal = self.image.topic(tp.topic).is_some_and(|topic| topic.is_internal);
+        let is_internal = self
+            .image
+            .topic(tp.topic)
+            .is_some_and(|topic| topic.is_internal);
         let leader_epoch = LeaderEpoch::ZERO;
         self.directory.insert(Partition {
             tp,
@@ -125,7 +134,9 @@ impl Shard {
 
     /// Starts the image's epoch; readers that believe in an older one are fenced.
     fn sync_epoch(&mut self, now: Now, log: LogId, epoch: LeaderEpoch) {
-        let Some(partition) = self.directory.get_mut(log) else { return };
+        let Some(partition) = self.directory.get_mut(log) else {
+            return;
+        };
         if partition.leader_epoch < epoch {
             partition.leader_epoch = epoch;
             self.store.start_epoch(now, log, epoch);
@@ -147,8 +158,16 @@ impl Shard {
             batch_bytes_max: settings.max_message_bytes,
             segment_bytes: settings.log.segment_bytes,
             time,
-            keys: if settings.is_compacted { KeyRule::Required } else { KeyRule::Optional },
-            depth: if broker.validate_compressed { Depth::All } else { Depth::Uncompressed },
+            keys: if settings.is_compacted {
+                KeyRule::Required
+            } else {
+                KeyRule::Optional
+            },
+            depth: if broker.validate_compressed {
+                Depth::All
+            } else {
+                Depth::Uncompressed
+            },
         };
         let mut log = settings.log;
         let mut is_delete_policy = settings.is_deleting;
@@ -159,7 +178,11 @@ impl Shard {
             log.retention_ms = None;
             log.retention_bytes = None;
         }
-        Policies { rules, is_delete_policy, log }
+        Policies {
+            rules,
+            is_delete_policy,
+            log,
+        }
     }
 
     fn drop_topic(&mut self, now: Now, old: &Image, id: TopicId) {
@@ -175,7 +198,9 @@ impl Shard {
     }
 
     fn drop_partition(&mut self, now: Now, log: LogId) {
-        let Some(mut partition) = self.directory.remove(log) else { return };
+        let Some(mut partition) = self.directory.remove(log) else {
+            return;
+        };
         self.fail_waiters(now, &mut partition.waiters);
         self.store.delete_log(now, log);
     }
@@ -203,7 +228,10 @@ impl Shard {
         }
         while let Some(waiter) = waiters.pop_lookup() {
             let error = unknown_topic(&waiter.query.topic);
-            self.reply(waiter.origin, Reply::Offset(Err(ReadError::Partition(error))));
+            self.reply(
+                waiter.origin,
+                Reply::Offset(Err(ReadError::Partition(error))),
+            );
         }
         while let Some(origin) = waiters.pop_any_deletion() {
             self.reply_deletion_failed(origin, unknown.clone());

@@ -7,12 +7,12 @@
 
 use api::error::{AppendError, GroupError, MetadataError, PartitionError, ReadError};
 use api::group::JoinRefused;
-use api::metadata::{MetadataView, TopicKey};
+use api::metadata::TopicKey;
 use api::reply::{DeleteRecordsError, DeletedTopic};
 use api::{Command, Reply};
-use model::ids::BrokerId;
 
 /// The answer to a command that came while the shard stops: clients look for another broker.
+/// `None` for what has no reply, and for metadata, which is answered from the image.
 pub(super) fn stopping(command: &Command) -> Option<Reply> {
     let partition = || PartitionError::NotLeader;
     let read = || ReadError::Partition(partition());
@@ -20,19 +20,24 @@ pub(super) fn stopping(command: &Command) -> Option<Reply> {
     let reply = match command {
         Command::Append(_) => Reply::Appended(Err(AppendError::Partition(partition()))),
         Command::Fetch(_) => Reply::Fetched(Err(read())),
-        Command::CancelFetch { .. } => return None,
+        Command::CancelFetch { .. } | Command::Metadata { .. } => return None,
         Command::ListOffset(_) => Reply::Offset(Err(read())),
         Command::EpochEnd(_) => Reply::EpochEnd(Err(read())),
         Command::DeleteRecords(_) => Reply::RecordsDeleted(Err(DeleteRecordsError::Read(read()))),
-        Command::Metadata { .. } => Reply::Metadata(nothing()),
         Command::CreateTopics { topics, .. } => Reply::TopicsCreated(
-            topics.iter().map(|topic| (topic.name.clone(), Err(late()))).collect(),
+            topics
+                .iter()
+                .map(|topic| (topic.name.clone(), Err(late())))
+                .collect(),
         ),
         Command::DeleteTopics { topics, .. } => {
             Reply::TopicsDeleted(topics.iter().map(|key| not_deleted(key, late())).collect())
         }
         Command::CreatePartitions { topics, .. } => Reply::PartitionsCreated(
-            topics.iter().map(|(name, ..)| (name.clone(), Err(late()))).collect(),
+            topics
+                .iter()
+                .map(|(name, ..)| (name.clone(), Err(late())))
+                .collect(),
         ),
         Command::DescribeConfigs { resources } => {
             Reply::Configs(resources.iter().map(|_| Err(late())).collect())
@@ -59,9 +64,10 @@ pub(super) fn stopping(command: &Command) -> Option<Reply> {
 /// The answer to a group command that cannot be carried out; `None` for other commands.
 pub(super) fn group(command: &Command, error: GroupError) -> Option<Reply> {
     let reply = match command {
-        Command::JoinGroup(join) => {
-            Reply::Joined(Err(JoinRefused { error, member: join.member.clone() }))
-        }
+        Command::JoinGroup(join) => Reply::Joined(Err(JoinRefused {
+            error,
+            member: join.member.clone(),
+        })),
         Command::SyncGroup(_) => Reply::Synced(Err(error)),
         Command::Heartbeat(_) => Reply::Heartbeat(Err(error)),
         Command::LeaveGroup(_) => Reply::Left(Err(error)),
@@ -95,19 +101,15 @@ pub(super) fn group(command: &Command, error: GroupError) -> Option<Reply> {
     Some(reply)
 }
 
-fn nothing() -> MetadataView {
-    MetadataView {
-        cluster_id: String::new(),
-        controller: BrokerId::new(0),
-        brokers: Vec::new(),
-        topics: Vec::new(),
-    }
-}
-
 fn not_deleted(key: &TopicKey, error: MetadataError) -> DeletedTopic {
     let (name, id) = match key {
         TopicKey::Name(name) => (Some(name.clone()), None),
         TopicKey::Id(id) => (None, Some(*id)),
     };
-    DeletedTopic { key: key.clone(), name, id, result: Err(error) }
+    DeletedTopic {
+        key: key.clone(),
+        name,
+        id,
+        result: Err(error),
+    }
 }

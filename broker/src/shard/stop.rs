@@ -57,6 +57,10 @@ impl Shard {
 
     /// Answers a command that came too late.
     pub(super) fn refuse_stopping(&mut self, origin: Origin, command: &Command) {
+        // Clients take an empty list of brokers for a failed cluster; what is known is still true.
+        if let Command::Metadata { topics, .. } = command {
+            return self.reply_metadata(origin, topics);
+        }
         if let Some(reply) = super::refusal::stopping(command) {
             self.reply(origin, reply);
         }
@@ -66,24 +70,30 @@ impl Shard {
         let bounds = self.store.bounds(log);
         let gone = || ReadError::Partition(PartitionError::NotLeader);
         let fetched = || bounds.as_ref().map(empty).ok_or_else(gone);
-        while let Some((origin, waiter)) =
-            self.directory.get_mut(log).and_then(|one| one.waiters.pop_any_fetch())
+        while let Some((origin, waiter)) = self
+            .directory
+            .get_mut(log)
+            .and_then(|one| one.waiters.pop_any_fetch())
         {
             if let Some(timer) = waiter.timer {
                 self.deadlines.cancel(timer);
             }
             self.reply_fetched(origin, fetched());
         }
-        while let Some(waiter) =
-            self.directory.get_mut(log).and_then(|one| one.waiters.pop_lookup())
+        while let Some(waiter) = self
+            .directory
+            .get_mut(log)
+            .and_then(|one| one.waiters.pop_lookup())
         {
             self.reply(waiter.origin, Reply::Offset(Err(gone())));
         }
     }
 
     fn abandon_writers(&mut self, log: LogId) {
-        while let Some(waiter) =
-            self.directory.get_mut(log).and_then(|one| one.waiters.pop_any_append())
+        while let Some(waiter) = self
+            .directory
+            .get_mut(log)
+            .and_then(|one| one.waiters.pop_any_append())
         {
             if let Some(timer) = waiter.timer {
                 self.deadlines.cancel(timer);
@@ -96,8 +106,10 @@ impl Shard {
                 AppendTarget::Internal(_) => {}
             }
         }
-        while let Some(origin) =
-            self.directory.get_mut(log).and_then(|one| one.waiters.pop_any_deletion())
+        while let Some(origin) = self
+            .directory
+            .get_mut(log)
+            .and_then(|one| one.waiters.pop_any_deletion())
         {
             let error = DeleteRecordsError::Read(PartitionError::NotLeader.into());
             self.reply(origin, Reply::RecordsDeleted(Err(error)));

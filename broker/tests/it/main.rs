@@ -23,6 +23,8 @@ mod groups;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod liveness;
+#[cfg(test)]
 mod lookup;
 #[cfg(test)]
 mod metadata;

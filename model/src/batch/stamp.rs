@@ -5,10 +5,12 @@
 //! Invariants: a batch whose CRC matched before still matches after, one that did not still does not.
 //! Source: kafka.md 3.1, 3.5.
 
+use super::crc::behind_zeros;
 use super::view::{
     ATTRIBUTE_LOG_APPEND_TIME, CRC_AT, CRC_FROM, HEADER_BYTES, LENGTH_UPTO, MAGIC_AT,
     MAX_TIMESTAMP_AT,
 };
+use crate::limits::FRAME_BYTES_MAX;
 use crate::offset::{LeaderEpoch, Offset};
 
 /// Writes the assigned base offset (bytes 0 to 8) and leader epoch (12 to 16); neither is under the CRC.
@@ -30,15 +32,19 @@ pub fn stamp_offset_epoch(batch: &mut [u8], base: Offset, epoch: LeaderEpoch) {
 
 /// Sets attribute bit 3 and the largest timestamp, in milliseconds since the Unix epoch, and corrects the CRC.
 ///
-/// The cost does not depend on the batch's size: the CRC is linear, so the difference that the header's
-/// change makes is moved behind the records and added to the stored value.
+/// The records are not read: the CRC is linear, so the difference that the header's change makes is moved
+/// behind the records and added to the stored value.
 ///
 /// # Panics
-/// If `batch` is shorter than a header: it was not parsed before.
+/// If `batch` is shorter than a header or longer than a frame: it was not parsed before.
 pub fn stamp_log_append_time(batch: &mut [u8], timestamp_ms: i64) {
     assert!(
         batch.len() >= HEADER_BYTES,
         "only a parsed batch is stamped"
+    );
+    assert!(
+        batch.len() <= LENGTH_UPTO + FRAME_BYTES_MAX,
+        "a batch travels in one frame"
     );
     let (header, records) = batch.split_at_mut(HEADER_BYTES);
     let covered = header.split_at_mut(CRC_FROM);
@@ -52,16 +58,14 @@ pub fn stamp_log_append_time(batch: &mut [u8], timestamp_ms: i64) {
         field.copy_from_slice(&timestamp_ms.to_be_bytes());
     }
     let after = crc32c::crc32c(covered.1);
+    let behind = u32::try_from(records.len()).unwrap_or(u32::MAX);
     if let Some(field) = covered
         .0
         .get_mut(CRC_AT..)
         .and_then(<[u8]>::first_chunk_mut::<4>)
     {
         let stored = u32::from_be_bytes(*field);
-        let corrected = match records.len() {
-            0 => before ^ after ^ stored,
-            behind => crc32c::crc32c_combine(before ^ after, stored, behind),
-        };
+        let corrected = stored ^ behind_zeros(before ^ after, behind);
         *field = corrected.to_be_bytes();
     }
 }

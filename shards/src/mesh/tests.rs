@@ -46,7 +46,10 @@ fn messages_reach_the_core_they_are_for() {
     ends[2].send(ShardId::new(1), message(2));
     assert_eq!(drain(&mut ends[1], 0), [1]);
     assert_eq!(drain(&mut ends[1], 2), [2]);
-    assert!(drain(&mut ends[1], 1).is_empty(), "there is no link to oneself");
+    assert!(
+        drain(&mut ends[1], 1).is_empty(),
+        "there is no link to oneself"
+    );
     assert!(drain(&mut ends[0], 1).is_empty());
 }
 

@@ -47,7 +47,11 @@ struct LogSession {
 
 impl LogSession {
     fn boxed(_context: ConnectionContext, _now: Now) -> Box<dyn Session> {
-        Box::new(Self { pending: VecDeque::new(), next: 0, in_flight: 0 })
+        Box::new(Self {
+            pending: VecDeque::new(),
+            next: 0,
+            in_flight: 0,
+        })
     }
 }
 
@@ -57,11 +61,20 @@ fn topic() -> TopicKey {
 
 fn append(now: Now, partition: PartitionId, value: &[u8]) -> Command {
     let mut builder = BatchBuilder::new(now.wall.as_millis());
-    builder.push(&NewRecord::value(now.wall.as_millis(), value)).unwrap();
+    builder
+        .push(&NewRecord::value(now.wall.as_millis(), value))
+        .unwrap();
     let batch = builder.build();
     let info = BatchInfo::parse(&batch).unwrap();
     let deadline = now.instant.after(PATIENCE);
-    Command::Append(Append { topic: topic(), partition, acks: Acks::All, deadline, batch, info })
+    Command::Append(Append {
+        topic: topic(),
+        partition,
+        acks: Acks::All,
+        deadline,
+        batch,
+        info,
+    })
 }
 
 fn fetch(now: Now, partition: PartitionId, offset: Offset) -> Command {
@@ -113,7 +126,9 @@ impl Session for LogSession {
         out: &mut CommandSink,
     ) -> Result<(), SessionError> {
         while !self.is_full() {
-            let Some(total) = self.frame_bytes(received)?.filter(|total| received.len() >= *total)
+            let Some(total) = self
+                .frame_bytes(received)?
+                .filter(|total| received.len() >= *total)
             else {
                 return Ok(());
             };
@@ -142,7 +157,11 @@ impl Session for LogSession {
         reply: Reply,
         _out: &mut CommandSink,
     ) -> Result<(), SessionError> {
-        let pending = self.pending.iter_mut().find(|(pending, _)| *pending == ticket).unwrap();
+        let pending = self
+            .pending
+            .iter_mut()
+            .find(|(pending, _)| *pending == ticket)
+            .unwrap();
         pending.1 = Some(answer(reply));
         Ok(())
     }
@@ -174,7 +193,9 @@ impl Session for LogSession {
     }
 
     fn frame_bytes(&self, received: &[u8]) -> Result<Option<usize>, SessionError> {
-        Ok(received.first_chunk().map(|prefix| 4 + u32::from_be_bytes(*prefix) as usize))
+        Ok(received
+            .first_chunk()
+            .map(|prefix| 4 + u32::from_be_bytes(*prefix) as usize))
     }
 
     fn is_full(&self) -> bool {
@@ -209,11 +230,22 @@ impl Ledger {
             let image = Arc::clone(&image);
             let birth = move |birth: Birth<'_>| {
                 let mut disk = shards::disk::FsDisk::new(birth.data_dir);
-                let recovered = exec::recover(&mut disk, birth.shard, birth.now.wall.as_millis()).unwrap();
-                let config = StoreConfig { journal_bytes: 1 << 20, shard: birth.shard, seed: 5, ..StoreConfig::default() };
+                let recovered =
+                    exec::recover(&mut disk, birth.shard, birth.now.wall.as_millis()).unwrap();
+                let config = StoreConfig {
+                    journal_bytes: 1 << 20,
+                    shard: birth.shard,
+                    seed: 5,
+                    ..StoreConfig::default()
+                };
                 let store = Store::open(config, recovered, birth.now);
                 let broker = Arc::new(BrokerConfig::default());
-                let config = ShardConfig { shard: birth.shard, shards: birth.shards, broker, seed: 7 };
+                let config = ShardConfig {
+                    shard: birth.shard,
+                    shards: birth.shards,
+                    broker,
+                    seed: 7,
+                };
                 Ok(Shard::new(config, store, image, birth.now))
             };
             CoreConfig {
@@ -235,7 +267,11 @@ impl Ledger {
         })
         .unwrap();
         solo.attach(running.core_ports());
-        Self { running, solo, control }
+        Self {
+            running,
+            solo,
+            control,
+        }
     }
 
     fn connect(&self) -> Client {
@@ -260,7 +296,8 @@ fn value(partition: u8, index: u64) -> Vec<u8> {
 
 fn produce(client: &mut Client, from: u64, upto: u64) {
     for index in from..upto {
-        (0..PARTITIONS).for_each(|partition| client.send(partition, APPEND, &value(partition, index)));
+        (0..PARTITIONS)
+            .for_each(|partition| client.send(partition, APPEND, &value(partition, index)));
         for _ in 0..PARTITIONS {
             assert_eq!(client.receive().1, index.to_be_bytes());
         }
@@ -273,9 +310,18 @@ fn consume(client: &mut Client, upto: u64) {
         while offset < upto {
             client.send(partition, FETCH, &offset.to_be_bytes());
             let (_, found) = client.receive();
-            assert!(!found.is_empty(), "partition {partition} ends at {offset} of {upto}");
-            for line in found.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                assert!(line == value(partition, offset), "partition {partition} offset {offset}");
+            assert!(
+                !found.is_empty(),
+                "partition {partition} ends at {offset} of {upto}"
+            );
+            for line in found
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+            {
+                assert!(
+                    line == value(partition, offset),
+                    "partition {partition} offset {offset}"
+                );
                 offset += 1;
             }
         }
@@ -309,7 +355,10 @@ fn a_parked_fetch_is_answered_by_the_next_append() {
         reader.send(partition, FETCH, &offset.to_be_bytes());
         writer.send(partition, APPEND, &value(partition, 0));
         assert_eq!(writer.receive().1, offset.to_be_bytes());
-        assert_eq!(reader.receive().1.strip_suffix(b"\n"), Some(&value(partition, 0)[..]));
+        assert_eq!(
+            reader.receive().1.strip_suffix(b"\n"),
+            Some(&value(partition, 0)[..])
+        );
     }
     ledger.stop();
 }

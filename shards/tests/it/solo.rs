@@ -82,13 +82,19 @@ fn run(mut image: Image, events: &Receiver<Event>, confirmed: &Receiver<MetaInde
                 let (index, changes) = (image.index(), Arc::new(changes));
                 for core in &cores {
                     let (image, changes) = (Arc::new(image.clone()), Arc::clone(&changes));
-                    core.deliver(CoreMessage::Delta { index, image, changes });
+                    core.deliver(CoreMessage::Delta {
+                        index,
+                        image,
+                        changes,
+                    });
                 }
                 for _ in &cores {
                     assert_eq!(confirmed.recv_timeout(PATIENCE), Ok(index));
                 }
-                cores[usize::from(proposal.shard.get())]
-                    .deliver(CoreMessage::Proposed { id: proposal.id, result: Ok(result) });
+                cores[usize::from(proposal.shard.get())].deliver(CoreMessage::Proposed {
+                    id: proposal.id,
+                    result: Ok(result),
+                });
             }
         }
     }

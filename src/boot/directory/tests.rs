@@ -6,7 +6,11 @@ use super::{Directory, DirectoryError};
 use crate::boot::ServeConfig;
 
 fn config(path: &Path, cores: u16) -> ServeConfig {
-    ServeConfig { data_dir: path.to_owned(), cores, ..ServeConfig::default() }
+    ServeConfig {
+        data_dir: path.to_owned(),
+        cores,
+        ..ServeConfig::default()
+    }
 }
 
 #[test]
@@ -24,7 +28,14 @@ fn the_number_of_cores_and_the_broker_are_fixed() {
     let dir = tempfile::tempdir().unwrap();
     Directory::open_or_format(&config(dir.path(), 3)).unwrap();
     let other = Directory::open_or_format(&config(dir.path(), 2));
-    assert!(matches!(other, Err(DirectoryError::OtherCores { found: 3, configured: 2, .. })));
+    assert!(matches!(
+        other,
+        Err(DirectoryError::OtherCores {
+            found: 3,
+            configured: 2,
+            ..
+        })
+    ));
     let mut broker = config(dir.path(), 3);
     broker.broker.broker = model::ids::BrokerId::new(9);
     let other = Directory::open_or_format(&broker);
@@ -56,7 +67,10 @@ fn an_unreadable_slot_is_refused_if_there_is_data() {
     let dir = tempfile::tempdir().unwrap();
     Directory::open_or_format(&config(dir.path(), 1)).unwrap();
     std::fs::write(dir.path().join("superblock.b"), [7; 4096]).unwrap();
-    assert!(Directory::open_or_format(&config(dir.path(), 1)).is_ok(), "a start that was cut short");
+    assert!(
+        Directory::open_or_format(&config(dir.path(), 1)).is_ok(),
+        "a start that was cut short"
+    );
     std::fs::create_dir(dir.path().join("core-0")).unwrap();
     std::fs::write(dir.path().join("superblock.b"), [7; 4096]).unwrap();
     let refused = Directory::open_or_format(&config(dir.path(), 1));

@@ -10,7 +10,10 @@ fn record() -> ReadRecord {
         timestamp: 1_000,
         key: Some(b"k".to_vec()),
         value: None,
-        headers: vec![("a".to_owned(), Some(b"1".to_vec())), ("a".to_owned(), None)],
+        headers: vec![
+            ("a".to_owned(), Some(b"1".to_vec())),
+            ("a".to_owned(), None),
+        ],
     }
 }
 

@@ -16,7 +16,7 @@ use super::check_strays;
 use super::failure::RecoverError;
 use super::finding::{Finding, Findings, Severity};
 use super::journal_scan::JournalScan;
-use super::journal_strays::find_strays;
+use super::journal_strays::{ManifestEnd, find_strays};
 use super::log_scan::{LogScan, ScanWith};
 use super::manifest_open::{Chosen, choose};
 use super::manifest_state::ManifestState;
@@ -160,9 +160,17 @@ impl<D: Disk> Checker<'_, D> {
             }
         };
         self.manifest(&walk);
-        let state = walk.state;
+        let ending = match walk.ending {
+            Ending::Torn => ManifestEnd::Torn,
+            Ending::Clean | Ending::Damaged(_) => ManifestEnd::Clean,
+        };
+        let mut state = walk.state;
         self.claim(shard, &state);
-        find_strays(self.disk, shard, &state, &mut self.findings)?;
+        let strays = find_strays(self.disk, shard, (&state, ending), &mut self.findings)?;
+        strays
+            .records()
+            .iter()
+            .for_each(|record| state.apply(record));
         let journals = JournalScan::run(self.disk, shard, &state, &mut self.findings)?;
         report_torn(&journals, &mut self.findings);
         let mut scans = BTreeMap::new();

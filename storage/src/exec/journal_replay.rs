@@ -87,7 +87,11 @@ impl Replayer<'_> {
             })
             .in_file(path)?;
         }
-        if self.lineage.is_file_lost && self.is_newest {
+        // A group that nothing can be told of may have held the end of any log.
+        let lost = self.lineage.damaged.iter().flat_map(Clone::clone);
+        let mut lost = lost.take(DAMAGED_GROUPS_MAX);
+        let is_unknown = lost.any(|seq| !self.salvaged.contains(&seq));
+        if (self.lineage.is_file_lost || is_unknown) && self.is_newest {
             self.logs
                 .values_mut()
                 .for_each(|log| log.is_unverified = true);

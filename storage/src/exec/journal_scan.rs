@@ -29,6 +29,9 @@ use crate::store::LogId;
 /// of their segment.
 const POINTS_MAX: usize = 4 << 20;
 
+/// Logs that only journals know: told of this many.
+const UNKNOWN_LOGS_MAX: usize = 1_000;
+
 /// Groups written at once.
 const INFLIGHT: u64 = GROUPS_INFLIGHT_MAX as u64;
 
@@ -73,6 +76,8 @@ pub(crate) struct JournalScan {
     /// Offsets at which entries that sealed segments do not cover start or end, per log.
     pub(crate) points: BTreeMap<LogId, BTreeSet<Offset>>,
     point_count: usize,
+    /// Logs that only journals know.
+    unknown_logs: BTreeSet<LogId>,
     /// Valid groups.
     pub(crate) groups: u64,
 }
@@ -328,6 +333,7 @@ impl LineageWalker<'_> {
                 Entry::SegDurable(witness) => self.witness(witness),
                 Entry::Append(append, _) => {
                     let Some(log) = self.state.logs.get(&append.log) else {
+                        self.note_unknown(append.log, path, position);
                         continue;
                     };
                     if append.last < log.sealed_upto() {
@@ -341,6 +347,20 @@ impl LineageWalker<'_> {
                 }
             }
         }
+    }
+
+    /// Entries of a dropped log are nothing new; those of an id that was never given out are.
+    fn note_unknown(&mut self, log: LogId, path: &str, position: u64) {
+        let is_known = self.scan.unknown_logs.len() >= UNKNOWN_LOGS_MAX;
+        if log.0 < self.state.next_log || is_known || !self.scan.unknown_logs.insert(log) {
+            return;
+        }
+        let what = format!(
+            "entries of log {}, which the manifest does not know: its creation was cut off or lost",
+            log.0
+        );
+        let finding = Finding::new(Severity::Repairable, path, what);
+        self.findings.push(finding.at(position));
     }
 
     /// No crash shortens a file: what is missing may have been durable. Gives the next sequence.

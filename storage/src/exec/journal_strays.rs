@@ -2,8 +2,9 @@
 //!
 //! Owns: telling a file that was never or is no longer needed from one whose record was lost.
 //! Never: removes one.
-//! Invariants: a file is adopted only if it continues a lineage that the manifest names and holds a group:
-//! groups are written only after the manifest was told, so its record was durable once.
+//! Invariants: groups are written only after the manifest was told of their file. So a file that holds one
+//! and continues a lineage of the manifest, or is of an unknown lineage while the manifest's end is torn,
+//! lost its record and is adopted; one of an unknown lineage is never called unused.
 //! Source: reliability.md 2.3 I5, I6, 2.4.
 
 use model::ids::ShardId;
@@ -14,6 +15,7 @@ use super::failure::{InFile, RecoverError};
 use super::finding::{Finding, Findings, Severity};
 use super::journal_walk::FIRST_GROUP;
 use super::manifest_state::ManifestState;
+use crate::format::Uid;
 use crate::format::frame::{Frame, FrameKind};
 use crate::format::journal::JournalHeader;
 use crate::format::layout::{journal_dir, journal_path, parse_journal};
@@ -23,17 +25,28 @@ use crate::io::IoError;
 /// Files beside those that the manifest names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Strays {
-    /// Records for files whose record was lost.
-    pub(crate) adopted: Vec<Record>,
+    /// Lineage, number and uid of files whose record was lost.
+    adopted: Vec<(Uid, u64, Uid)>,
     /// Files that nothing needs.
     pub(crate) unused: Vec<String>,
+    /// Files that hold groups of a lineage nobody knows; left alone.
+    pub(crate) unknown: Vec<String>,
+}
+
+/// What a file turns out to be.
+enum Stray {
+    Unused,
+    /// It goes on after the last known file of its lineage.
+    Continuation(JournalHeader),
+    /// It holds a group of a lineage that the manifest does not name.
+    Unknown(JournalHeader),
 }
 
 /// Looks at every journal file that the manifest does not name.
 pub(crate) fn find_strays<D: Disk>(
     disk: &D,
     shard: ShardId,
-    state: &ManifestState,
+    (state, ending): (&ManifestState, ManifestEnd),
     findings: &mut Findings,
 ) -> Result<Strays, RecoverError> {
     let dir = journal_dir(shard);
@@ -46,55 +59,84 @@ pub(crate) fn find_strays<D: Disk>(
             continue;
         }
         let path = journal_path(shard, &uid);
-        match continuation(disk, &path, state).in_file(&path)? {
-            Some(header) if header.file == uid && header.shard == shard => {
-                let what = "the manifest lost the record of this journal file; it is replayed";
-                findings.push(Finding::new(Severity::Damage, &path, what));
-                let (lineage, number) = (header.lineage, header.number);
-                strays.adopted.push(Record::JournalAdd {
-                    lineage,
-                    file: uid,
-                    number,
-                });
+        let is_ours = |header: &JournalHeader| (header.file, header.shard) == (uid, shard);
+        match judge(disk, &path, state).in_file(&path)? {
+            Stray::Continuation(header) if is_ours(&header) => {
+                strays.adopt(&path, &header, findings);
             }
-            Some(_) | None => strays.unused.push(path),
+            Stray::Unknown(header) if is_ours(&header) && ending == ManifestEnd::Torn => {
+                strays.adopt(&path, &header, findings);
+            }
+            Stray::Unknown(header) if is_ours(&header) => strays.unknown.push(path),
+            Stray::Unused | Stray::Continuation(_) | Stray::Unknown(_) => strays.unused.push(path),
         }
     }
+    strays
+        .adopted
+        .sort_by_key(|(lineage, number, _)| (*lineage, *number));
     Ok(strays)
 }
 
-/// The header, if the file continues a known lineage beyond its last known file and holds a group.
-fn continuation<D: Disk>(
-    disk: &D,
-    path: &str,
-    state: &ManifestState,
-) -> Result<Option<JournalHeader>, IoError> {
-    let block = match disk.read(path, 0, BLOCK_BYTES) {
-        Ok(block) => block,
-        Err(IoError::Device(_)) => return Ok(None),
-        Err(error) => return Err(error),
+impl Strays {
+    fn adopt(&mut self, path: &str, header: &JournalHeader, findings: &mut Findings) {
+        let what = "the manifest lost the record of this journal file; it is replayed";
+        findings.push(Finding::new(Severity::Damage, path, what));
+        self.adopted
+            .push((header.lineage, header.number, header.file));
+    }
+
+    /// Records that name the adopted files again.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let adopted = self.adopted.iter();
+        adopted
+            .map(|(lineage, number, file)| Record::JournalAdd {
+                lineage: *lineage,
+                file: *file,
+                number: *number,
+            })
+            .collect()
+    }
+}
+
+/// Whether the manifest may have lost its newest records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ManifestEnd {
+    Clean,
+    Torn,
+}
+
+fn judge<D: Disk>(disk: &D, path: &str, state: &ManifestState) -> Result<Stray, IoError> {
+    let Some(block) = readable(disk, path, 0)? else {
+        return Ok(Stray::Unused);
     };
     let Ok(header) = JournalHeader::decode(&block) else {
-        return Ok(None);
+        return Ok(Stray::Unused);
     };
-    let known = state
-        .journals
-        .iter()
-        .filter(|journal| journal.lineage == header.lineage);
-    if known
-        .map(|journal| journal.number)
-        .max()
-        .is_none_or(|newest| newest >= header.number)
-    {
-        return Ok(None);
-    }
-    let group = match disk.read(path, FIRST_GROUP, BLOCK_BYTES) {
-        Ok(group) => group,
-        Err(IoError::Device(_)) => return Ok(None),
-        Err(error) => return Err(error),
+    let Some(group) = readable(disk, path, FIRST_GROUP)? else {
+        return Ok(Stray::Unused);
     };
     let is_used = Frame::peek(FrameKind::Journal, &group).is_ok_and(|(frame, _)| {
         (frame.lineage, frame.seq, frame.block) == (header.lineage, header.first_seq, 1)
     });
-    Ok(is_used.then_some(header))
+    if !is_used {
+        return Ok(Stray::Unused);
+    }
+    let known = state
+        .journals
+        .iter()
+        .filter(|journal| journal.lineage == header.lineage);
+    Ok(match known.map(|journal| journal.number).max() {
+        None => Stray::Unknown(header),
+        Some(newest) if newest < header.number => Stray::Continuation(header),
+        Some(_) => Stray::Unused,
+    })
+}
+
+/// One block, unless the device cannot read it.
+fn readable<D: Disk>(disk: &D, path: &str, position: u64) -> Result<Option<Vec<u8>>, IoError> {
+    match disk.read(path, position, BLOCK_BYTES) {
+        Ok(block) => Ok(Some(block)),
+        Err(IoError::Device(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

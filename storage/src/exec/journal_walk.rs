@@ -81,38 +81,34 @@ pub(crate) fn walk_file<D: Disk>(
     let mut position = FIRST_GROUP;
     let mut is_broken = false;
     while position < stream.len() {
-        let step = look_at(
+        let seen = look_at(
             &mut stream,
             position,
             (&from.lineage, walk.next_seq, expected_hash),
         )?;
-        match step {
-            Look::Group { frame, len } => {
-                let bytes = stream.bytes(position, len)?;
-                // It was decoded a moment ago from the same bytes.
-                if let Ok(group) = Frame::decode(FrameKind::Journal, bytes) {
-                    let hash = group.hash;
-                    visit(Met::Group { position, group });
-                    (walk.next_seq, walk.last_hash) = (frame.seq + 1, hash);
-                    expected_hash = Some(hash);
-                }
-                position += len as u64;
-                walk.end = position;
-                is_broken = false;
-            }
+        let (frame, len) = match seen {
             kind @ (Look::Zero | Look::Old) => {
                 walk.is_recycled |= matches!(kind, Look::Old);
                 // Even zeros end the run: what follows may have lost its predecessor.
                 position += BLOCK;
                 expected_hash = None;
+                continue;
             }
-            Look::Broken {
-                frame,
-                len,
-                is_cut_short,
-            } => {
+            Look::Broken => (None, BLOCK_BYTES),
+            Look::Candidate { frame, len } => (Some(frame), len),
+        };
+        let is_cut_short = position.saturating_add(len as u64) > stream.len();
+        let bytes = stream.bytes(position, len)?;
+        match Frame::decode(FrameKind::Journal, bytes) {
+            Ok(group) => {
+                (walk.next_seq, walk.last_hash) = (group.frame.seq + 1, group.hash);
+                expected_hash = Some(group.hash);
+                visit(Met::Group { position, group });
+                walk.end = position + len as u64;
+                is_broken = false;
+            }
+            Err(_) => {
                 if !is_broken || frame.is_some() {
-                    let bytes = stream.bytes(position, len)?;
                     visit(Met::Broken {
                         position,
                         frame,
@@ -122,28 +118,27 @@ pub(crate) fn walk_file<D: Disk>(
                 }
                 is_broken = true;
                 expected_hash = None;
-                // A header that passes its checksum can be trusted about its length.
-                position += if frame.is_some() { len as u64 } else { BLOCK };
             }
         }
+        // A header that passes its checksum can be trusted about its length.
+        position += len as u64;
     }
     walk.unreadable = stream.unreadable;
     Ok(walk)
 }
 
+/// What a block looks like.
 enum Look {
-    Group {
+    /// The header of a group that could be the next.
+    Candidate {
         frame: Frame,
         len: usize,
     },
     Zero,
-    /// A valid group header of the past of a recycled file, or its payload.
+    /// A valid group header of the past of a recycled file.
     Old,
-    Broken {
-        frame: Option<Frame>,
-        len: usize,
-        is_cut_short: bool,
-    },
+    /// Anything else.
+    Broken,
 }
 
 fn look_at<D: Disk>(
@@ -159,26 +154,13 @@ fn look_at<D: Disk>(
         .get(..FRAME_BYTES)
         .map(|header| Frame::peek(FrameKind::Journal, header));
     let Some(Ok((frame, len))) = peeked else {
-        return Ok(Look::Broken {
-            frame: None,
-            len: BLOCK_BYTES,
-            is_cut_short: false,
-        });
+        return Ok(Look::Broken);
     };
-    if frame.lineage != *lineage || frame.block != position / BLOCK || frame.seq < next_seq {
+    let is_here = frame.lineage == *lineage && frame.block == position / BLOCK;
+    let is_fork =
+        frame.seq == next_seq && expected_hash.is_some_and(|hash| frame.prev_hash != hash);
+    if !is_here || frame.seq < next_seq || is_fork {
         return Ok(Look::Old);
     }
-    if expected_hash.is_some_and(|hash| frame.seq == next_seq && frame.prev_hash != hash) {
-        return Ok(Look::Old);
-    }
-    let is_cut_short = position.saturating_add(len as u64) > stream.len();
-    let bytes = stream.bytes(position, len)?;
-    if is_cut_short || Frame::decode(FrameKind::Journal, bytes).is_err() {
-        return Ok(Look::Broken {
-            frame: Some(frame),
-            len,
-            is_cut_short,
-        });
-    }
-    Ok(Look::Group { frame, len })
+    Ok(Look::Candidate { frame, len })
 }

@@ -11,6 +11,7 @@ use model::prng::Prng;
 
 use super::Disk;
 use super::failure::{InFile, RecoverError};
+use super::journal_strays::ManifestEnd;
 use super::manifest_state::ManifestState;
 use super::manifest_walk::{BLOCK, Ending, ManifestWalk, Unwalkable, walk};
 use super::recovered::RecoveredManifest;
@@ -176,6 +177,15 @@ impl OpenManifest {
         };
         manifest.start_generation(disk)?;
         Ok(manifest)
+    }
+
+    /// Whether bytes behind the last group were cut off.
+    pub(crate) fn ending(&self) -> ManifestEnd {
+        if self.is_torn {
+            ManifestEnd::Torn
+        } else {
+            ManifestEnd::Clean
+        }
     }
 
     /// Adds records durably.

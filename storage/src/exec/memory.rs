@@ -6,13 +6,17 @@
 //! either a file or a directory, never both.
 //! Source: architecture.md A3, reliability.md 3.2.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::limits::BLOCK_BYTES;
 
 use super::{DirEntry, Disk};
 use crate::io::IoError;
 
 /// errno of a call that makes no sense for the present files (`EINVAL`).
 const EINVAL: i32 = 22;
+/// errno of a sector that cannot be read (`EIO`).
+const EIO: i32 = 5;
 /// errno of creating what exists (`EEXIST`).
 const EEXIST: i32 = 17;
 
@@ -20,6 +24,8 @@ const EEXIST: i32 = 17;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryDisk {
     files: BTreeMap<String, Vec<u8>>,
+    /// Path and number of blocks whose reading fails.
+    unreadable: BTreeSet<(String, u64)>,
 }
 
 impl MemoryDisk {
@@ -79,6 +85,18 @@ impl MemoryDisk {
         is_longer
     }
 
+    /// Makes the block at `position` fail to be read until it is written again.
+    pub fn make_unreadable(&mut self, path: &str, position: u64) {
+        self.unreadable
+            .insert((path.to_owned(), position / BLOCK_BYTES as u64));
+    }
+
+    fn is_readable(&self, path: &str, from: u64, upto: u64) -> bool {
+        let block = BLOCK_BYTES as u64;
+        let blocks = (path.to_owned(), from / block)..(path.to_owned(), upto.div_ceil(block));
+        from >= upto || self.unreadable.range(blocks).next().is_none()
+    }
+
     fn part_mut(&mut self, path: &str, position: u64, len: u64) -> Option<&mut [u8]> {
         let from = usize::try_from(position).ok()?;
         let upto = usize::try_from(position.checked_add(len)?).ok()?;
@@ -120,6 +138,9 @@ impl Disk for MemoryDisk {
             .unwrap_or(usize::MAX)
             .min(bytes.len());
         let upto = from.saturating_add(len).min(bytes.len());
+        if !self.is_readable(path, from as u64, upto as u64) {
+            return Err(IoError::Device(EIO));
+        }
         Ok(bytes.get(from..upto).unwrap_or_default().to_vec())
     }
 
@@ -143,8 +164,14 @@ impl Disk for MemoryDisk {
         if !self.files.contains_key(path) {
             return Err(IoError::NotFound);
         }
-        let part = self.part_mut(path, position, bytes.len() as u64);
+        let len = bytes.len() as u64;
+        let part = self.part_mut(path, position, len);
         part.ok_or(IoError::Device(EINVAL))?.copy_from_slice(bytes);
+        let block = BLOCK_BYTES as u64;
+        // Only a block that is written whole gets a new sector.
+        let whole = position.div_ceil(block)..(position + len) / block;
+        self.unreadable
+            .retain(|(bad, number)| bad != path || !whole.contains(number));
         Ok(())
     }
 

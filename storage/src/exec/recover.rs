@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 
 use model::ids::ShardId;
+use model::limits::BLOCK_BYTES;
+use model::offset::Offset;
 use model::prng::Prng;
 
 use super::Disk;
@@ -24,8 +26,11 @@ use super::manifest_state::ManifestState;
 use super::recovered::{Recovered, RecoveredJournal, RecoveredLog, RecoveryReport};
 use super::replay::LogReplay;
 use super::segment_batches::BatchDepth;
-use crate::format::layout::{QUARANTINE, index_path, journal_path, snapshot_path};
+use super::stream::is_zero;
+use crate::format::Uid;
+use crate::format::layout::{QUARANTINE, index_path, journal_path, segment_path, snapshot_path};
 use crate::format::manifest::Record;
+use crate::format::segment::FIRST_GROUP_POSITION;
 use crate::store::LogId;
 
 /// Brings one core's files into a state from which a store can go on: every segment is sealed, every
@@ -43,13 +48,15 @@ pub fn recover<D: Disk>(
     let chosen = choose(disk, shard)?;
     let mut manifest = OpenManifest::open(disk, (shard, now_ms), chosen)?;
     let is_clean = manifest.state.is_clean;
+    let ending = manifest.ending();
     manifest.append(disk, &[Record::Started])?;
     let mut findings = Findings::default();
-    let strays = find_strays(disk, shard, &manifest.state, &mut findings)?;
-    if !strays.adopted.is_empty() {
-        manifest.append(disk, &strays.adopted)?;
+    let strays = find_strays(disk, shard, (&manifest.state, ending), &mut findings)?;
+    let adopted = strays.records();
+    let may_skip = is_clean && is_all_sealed(&manifest.state) && adopted.is_empty();
+    if !adopted.is_empty() {
+        manifest.append(disk, &adopted)?;
     }
-    let may_skip = is_clean && is_all_sealed(&manifest.state) && strays.adopted.is_empty();
     let journals = match may_skip {
         true => JournalScan::default(),
         false => JournalScan::run(disk, shard, &manifest.state, &mut findings)?,
@@ -73,7 +80,14 @@ pub fn recover<D: Disk>(
     }
     put_away(disk, &scans, &strays)?;
     remove_derived(disk, &scans, &logs)?;
-    let report = report(&scans, &journals, &logs, findings);
+    let mut orphans = strays.unknown;
+    for scan in scans.values() {
+        orphans.append(&mut settle_orphans(disk, scan)?);
+    }
+    let report = RecoveryReport {
+        orphans,
+        ..report(&scans, &journals, &logs, findings)
+    };
     Ok(Recovered {
         shard,
         next_log: LogId(manifest.state.next_log),
@@ -179,7 +193,7 @@ fn remove_derived<D: Disk>(
             let path = snapshot_path(log.tp, *upto);
             disk.remove(&path).in_file(&path)?;
         }
-        let is_used = |place: &&(model::offset::Offset, crate::format::Uid)| {
+        let is_used = |place: &&(Offset, Uid)| {
             log.segments
                 .iter()
                 .any(|segment| (segment.base, segment.uid) == **place)
@@ -228,7 +242,7 @@ fn report(
     RecoveryReport {
         findings,
         findings_dropped,
-        orphans: scans.values().flat_map(orphans_of).collect(),
+        orphans: Vec::new(),
         segments_scanned: scans.values().map(|scan| scan.scanned).sum(),
         segment_bytes_scanned: scans.values().map(|scan| scan.scanned_bytes).sum(),
         journal_groups: journals.groups,
@@ -237,18 +251,27 @@ fn report(
     }
 }
 
-/// Segments in the directory of a log that the manifest did not name, and files of no known kind.
-fn orphans_of(scan: &LogScan) -> Vec<String> {
-    let is_named = |place: &&(model::offset::Offset, crate::format::Uid)| {
+/// Segments in the directory of a log that the manifest did not name, and files of no known kind. Segments
+/// that were still being prepared hold nothing and are removed; the others stay.
+fn settle_orphans<D: Disk>(disk: &mut D, scan: &LogScan) -> Result<Vec<String>, RecoverError> {
+    let is_named = |place: &&(Offset, Uid)| {
         scan.state
             .segments
             .iter()
             .any(|segment| (segment.base, segment.uid) == **place)
     };
-    let segments = scan.files.segments.keys().filter(|place| !is_named(place));
-    let mut orphans: Vec<String> = segments
-        .map(|(base, uid)| crate::format::layout::segment_path(scan.state.tp, *base, uid))
-        .collect();
+    let mut orphans = Vec::new();
+    for (base, uid) in scan.files.segments.keys().filter(|place| !is_named(place)) {
+        let path = segment_path(scan.state.tp, *base, uid);
+        let first = disk
+            .read(&path, FIRST_GROUP_POSITION, BLOCK_BYTES)
+            .in_file(&path)?;
+        if is_zero(&first) {
+            disk.remove(&path).in_file(&path)?;
+        } else {
+            orphans.push(path);
+        }
+    }
     orphans.extend(scan.files.foreign.iter().map(|name| scan.files.path(name)));
-    orphans
+    Ok(orphans)
 }

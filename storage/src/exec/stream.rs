@@ -114,7 +114,12 @@ impl<'a, D: Disk> FileStream<'a, D> {
     }
 }
 
+/// A block of zeros, to compare with.
+static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+
 /// Whether all bytes are zero.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
+    bytes
+        .chunks(BLOCK_BYTES)
+        .all(|chunk| ZEROS.starts_with(chunk))
 }

@@ -8,3 +8,4 @@ mod manifest_damage;
 mod producers;
 mod random;
 mod segment_damage;
+mod unreadable;

@@ -238,6 +238,21 @@ impl Record {
                 out.u64(log.0).bytes(&uid);
                 6
             }
+            Self::LogStart { .. }
+            | Self::EpochStart { .. }
+            | Self::JournalAdd { .. }
+            | Self::JournalRetire { .. }
+            | Self::Damaged { .. }
+            | Self::Repaired { .. }
+            | Self::CleanStop { .. }
+            | Self::Started
+            | Self::Switched { .. } => self.encode_state(out),
+        }
+    }
+
+    /// As `encode_fields`, for records that are about neither logs nor segments as such.
+    fn encode_state(&self, out: &mut Writer) -> u8 {
+        match *self {
             Self::LogStart { log, offset } => {
                 out.u64(log.0).u64(offset.get());
                 7
@@ -275,6 +290,12 @@ impl Record {
                 out.u64(generation);
                 15
             }
+            Self::NextLog(_)
+            | Self::LogCreate { .. }
+            | Self::LogDrop(_)
+            | Self::SegmentAdd { .. }
+            | Self::SegmentSeal { .. }
+            | Self::SegmentRemove { .. } => unreachable!("encoded by encode_fields"),
         }
     }
 

@@ -40,7 +40,6 @@ impl Store {
             upto: segment.upto.get(),
             entries: entries.collect(),
         };
-        let count = index.entries().len();
         if let Ok(contents) = file.encode() {
             let path = index_path(log.partition, segment.base, &segment.uid);
             let op = FileOp::Replace {
@@ -49,7 +48,6 @@ impl Store {
             };
             self.outbox.file(Purpose::Derived, op);
         }
-        self.account_index(at, count);
     }
 
     /// Takes a snapshot of a log's producers as of its end; without any producer too, because it says so.

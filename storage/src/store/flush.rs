@@ -148,7 +148,11 @@ impl Store {
             .min(zeroed);
         let is_old = log.is_active_old(now);
         // A segment without groups takes one batch of any size.
-        let left = if is_empty { left.max(log.next_group_bytes()) } else { left };
+        let left = if is_empty {
+            left.max(log.next_group_bytes())
+        } else {
+            left
+        };
         let Some(cut) = log.cut_group(left) else {
             return Err(Blocked::Segment);
         };

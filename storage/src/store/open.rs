@@ -56,7 +56,9 @@ impl Store {
         let mut prng = Prng::new(config.seed ^ recovered.manifest.last_hash);
         let mut journal = Journal::new(prng.bytes16());
         let old = recovered.journals.iter();
-        journal.old_files = old.map(|file| (file.lineage, file.file, file.number)).collect();
+        journal.old_files = old
+            .map(|file| (file.lineage, file.file, file.number))
+            .collect();
         let mut outbox = Outbox::default();
         let file = manifest_file(&mut outbox, &recovered.manifest);
         let manifest = Manifest::new(config.shard, config.manifest_bytes, file);
@@ -226,7 +228,12 @@ fn manifest_file(outbox: &mut Outbox, recovered: &RecoveredManifest) -> Manifest
 
 /// Until the broker says how long records are kept, they are kept.
 fn keep_everything() -> LogConfig {
-    LogConfig { retention_ms: None, retention_bytes: None, is_delete_policy: false, ..LogConfig::default() }
+    LogConfig {
+        retention_ms: None,
+        retention_bytes: None,
+        is_delete_policy: false,
+        ..LogConfig::default()
+    }
 }
 
 fn adopt_segment(now: Now, key: SegmentKey, recovered: &RecoveredSegment) -> Segment {

@@ -228,11 +228,18 @@ impl Store {
         self.opening.remove(&at);
         self.drop_reads(at);
         self.drop_scan(at);
-        let Some(log) = self.logs.get_mut(&at.log) else { return };
-        let Some(segment) = log.segment_mut(at.segment) else { return };
+        let Some(log) = self.logs.get_mut(&at.log) else {
+            return;
+        };
+        let Some(segment) = log.segment_mut(at.segment) else {
+            return;
+        };
         segment.is_opening = false;
         segment.is_index_loading = false;
-        let hole = Hole { from: segment.base, upto: segment.upto };
+        let hole = Hole {
+            from: segment.base,
+            upto: segment.upto,
+        };
         match error {
             IoError::NotFound => self.add_hole(at.log, hole),
             // Perhaps the next start has more luck: nothing is written down.

@@ -88,6 +88,8 @@ impl Store {
         if log.must_end_idle_segment(now) {
             self.end_segment(now, id);
         }
+        self.end_if_all_deleted(now, id);
+        while self.drop_oldest_segment(id) {}
         let Some(log) = self.logs.get(&id) else {
             return;
         };

@@ -289,12 +289,18 @@ impl Store {
         segment.phase.become_next(SegmentPhase::Sealed);
         let record = segment.seal_record(id);
         let key = segment.key;
+        let entries = segment
+            .index
+            .as_ref()
+            .map_or(0, |index| index.entries().len());
         log.witness_file = None;
         self.manifest.push(record);
-        self.store_index(SegmentAt {
+        let at = SegmentAt {
             log: id,
             segment: key,
-        });
+        };
+        self.store_index(at);
+        self.account_index(at, entries);
         self.take_snapshot(id);
         self.retire_files();
         if self

@@ -1,3 +1,5 @@
+//! Tests of the store over a disk in memory.
+
 mod commit;
 mod crash;
 mod damage;

@@ -1,12 +1,12 @@
 //! Tests of the waiters of one partition.
 
-use api::command::{Fetch, Isolation};
+use api::command::{Fetch, Isolation, ListOffset, OffsetQuery};
 use api::metadata::TopicKey;
 use api::{Origin, Ticket};
 use model::ids::{ConnectionId, PartitionId, ShardId};
 use model::offset::Offset;
 
-use super::{AppendTarget, AppendWaiter, FetchNeed, FetchWaiter, Waiters};
+use super::{AppendTarget, AppendWaiter, FetchNeed, FetchWaiter, LookupWaiter, Waiters};
 
 fn origin(ticket: u64) -> Origin {
     let connection = ConnectionId::new(1);
@@ -103,4 +103,37 @@ fn deletions_leave_when_the_log_start_reached_them() {
     assert_eq!(waiters.pop_deletion(Offset::new(4)), None);
     assert_eq!(waiters.pop_deletion(Offset::new(5)), Some(origin(1)));
     assert!(!waiters.has_deletion());
+}
+
+fn lookup(ticket: u64) -> LookupWaiter {
+    let query = ListOffset {
+        topic: TopicKey::Name("t".to_owned()),
+        partition: PartitionId::new(0),
+        leader_epoch: None,
+        isolation: Isolation::ReadUncommitted,
+        query: OffsetQuery::AtTimestamp(1),
+    };
+    LookupWaiter {
+        origin: origin(ticket),
+        query,
+    }
+}
+
+#[test]
+fn a_lookup_is_queued_once_however_often_the_device_answers() {
+    let mut waiters = Waiters::default();
+    (1..=3).for_each(|ticket| waiters.park_lookup(lookup(ticket)));
+    assert_eq!(waiters.queue_lookups(), 3);
+    assert_eq!(waiters.queue_lookups(), 0);
+    // The oldest is tried, has to wait again, and a newcomer parks behind it.
+    let oldest = waiters.pop_lookup().unwrap();
+    assert_eq!(oldest.origin, origin(1));
+    waiters.park_lookup(oldest);
+    waiters.park_lookup(lookup(4));
+    assert_eq!(waiters.queue_lookups(), 2);
+    let order: Vec<Origin> = std::iter::from_fn(|| waiters.pop_lookup())
+        .map(|waiter| waiter.origin)
+        .collect();
+    assert_eq!(order, [2, 3, 1, 4].map(origin));
+    assert_eq!(waiters.queue_lookups(), 0);
 }

@@ -1,3 +1,5 @@
+//! Ranges are merged, split and looked up.
+
 use model::offset::Offset;
 
 use super::Holes;

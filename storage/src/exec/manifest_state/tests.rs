@@ -1,3 +1,5 @@
+//! Later manifest records win over earlier ones.
+
 use model::ids::{PartitionId, TopicId, TopicPartition};
 use model::offset::{LeaderEpoch, Offset};
 

@@ -1,3 +1,5 @@
+//! The disk in memory behaves as the trait says.
+
 use super::MemoryDisk;
 use crate::exec::Disk;
 use crate::io::IoError;
@@ -68,6 +70,20 @@ fn damage_changes_exactly_what_it_names() {
     assert!(disk.truncate("f", 3));
     assert_eq!(disk.len("f").unwrap(), 3);
     assert!(!disk.flip("f", 3) && !disk.zero("f", 2, 2) && !disk.truncate("f", 3));
+}
+
+#[test]
+fn an_unreadable_block_fails_until_it_is_written_whole() {
+    let mut disk = MemoryDisk::new();
+    disk.put("f", vec![7; 3 * 4_096]);
+    disk.make_unreadable("f", 5_000);
+    assert_eq!(disk.read("f", 0, 4_097), Err(IoError::Device(5)));
+    assert_eq!(disk.read("f", 0, 4_096).unwrap().len(), 4_096);
+    assert_eq!(disk.read("f", 8_192, 10).unwrap(), [7; 10]);
+    disk.write("f", 4_096, &[1; 100]).unwrap();
+    assert!(disk.read("f", 4_096, 1).is_err());
+    disk.write("f", 4_096, &[1; 4_096]).unwrap();
+    assert_eq!(disk.read("f", 4_096, 1).unwrap(), [1]);
 }
 
 #[test]

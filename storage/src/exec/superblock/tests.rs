@@ -1,3 +1,5 @@
+//! Formatting, refusing and repairing the identity of a directory.
+
 use model::ids::BrokerId;
 
 use super::{FormatRequest, SuperblockError, open_or_format, read_superblock};

@@ -21,8 +21,8 @@ use crate::store::LogId;
 pub(super) const SHARD: ShardId = ShardId::new(0);
 pub(super) const NOW: i64 = 1_700_000_000_000;
 pub(super) const BLOCK: u64 = 4_096;
-const JOURNAL_BYTES: u64 = 256 * 1024;
-const SEGMENT_BYTES: u64 = 128 * 1024;
+const JOURNAL_BYTES: u64 = 512 * 1024;
+const SEGMENT_BYTES: u64 = 512 * 1024;
 
 /// The log with this number.
 pub(super) fn tp(number: u64) -> TopicPartition {

@@ -334,3 +334,36 @@ fn no_single_flipped_byte_of_a_journal_makes_recovery_fail_or_invent_records() {
         assert!(found.log_end >= offset(2), "two groups were witnessed");
     }
 }
+
+#[test]
+fn the_only_journal_file_survives_a_rotten_last_manifest_group() {
+    let (mut world, _, _) = written(2);
+    // Nothing was recorded since the file was added, so its record is the manifest's last.
+    let manifest = world.manifest.file.clone();
+    let last = manifest.position - BLOCK;
+    assert!(world.disk.flip(&manifest.path, last + 140));
+    let recovered = world.recover();
+    assert_eq!(tail_bases(log(&recovered, 1)), [0, 1]);
+    assert_eq!(worst(&recovered), Some(Severity::Damage));
+    assert_eq!(tail_bases(log(&world.recover(), 1)), [0, 1]);
+}
+
+#[test]
+fn a_file_of_an_unknown_lineage_with_groups_is_left_alone() {
+    let (mut world, journal, _) = written(2);
+    world.record(&[Record::JournalRetire { file: journal.file }]);
+    let recovered = world.recover();
+    assert_eq!(recovered.report.orphans, [journal.path.as_str()]);
+    assert!(world.disk.contents(&journal.path).is_some());
+}
+
+#[test]
+fn entries_of_a_log_that_the_manifest_never_knew_are_told() {
+    let (mut world, mut journal, _) = written(1);
+    let mut stranger = super::builder::History::new(40);
+    let batch = stranger.batch(1, "unknown");
+    world.append(&mut journal, stranger.log, &[batch]);
+    let recovered = world.recover();
+    assert_eq!(recovered.logs.len(), 1);
+    assert_eq!(worst(&recovered), Some(Severity::Repairable));
+}

@@ -17,7 +17,7 @@ use crate::exec::{Disk, Severity};
 use crate::store::LogId;
 
 const LOGS: u64 = 3;
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 12;
 
 /// A write that may or may not have reached the device.
 #[derive(Clone, Debug)]
@@ -370,6 +370,7 @@ fn rot_anywhere_outside_the_manifest_never_stops_a_start_or_invents_records() {
             .iter()
             .map(|finding| finding.severity)
             .max();
+        assert!(!has_loss || rots > 0, "{context}: loss without rot");
         assert!(
             !has_loss || worst == Some(Severity::Damage),
             "{context}: a silent loss"

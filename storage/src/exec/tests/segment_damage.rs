@@ -232,3 +232,31 @@ fn a_log_start_above_everything_leaves_an_empty_log_that_goes_on_there() {
     assert_eq!((found.log_start, found.log_end), (log_start, log_start));
     assert_eq!(recovered.report.orphans, [segment.path]);
 }
+
+#[test]
+fn an_unnamed_segment_goes_if_it_is_empty_and_stays_if_it_is_not() {
+    let (mut world, mut history, _, _) = written(1);
+    let manifest = world.manifest.file.clone();
+    let (mut empty, mut full) = (
+        world.add_segment(&history, 20),
+        world.add_segment(&history, 21),
+    );
+    let batch = history.batch(1, "data");
+    world.segment_group(&mut full, &[batch]);
+    empty.uid = [20; 16];
+    world.record(&[
+        crate::format::manifest::Record::SegmentRemove {
+            log: history.log,
+            uid: empty.uid,
+        },
+        crate::format::manifest::Record::SegmentRemove {
+            log: history.log,
+            uid: full.uid,
+        },
+    ]);
+    assert_eq!(world.manifest.file.path, manifest.path);
+    let recovered = world.recover();
+    assert_eq!(recovered.report.orphans, [full.path.as_str()]);
+    assert_eq!(world.disk.contents(&empty.path), None);
+    assert!(world.disk.contents(&full.path).is_some());
+}

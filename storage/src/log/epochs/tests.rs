@@ -1,3 +1,5 @@
+//! Tests of the leader epoch table.
+
 use super::*;
 
 fn epoch(value: u32) -> LeaderEpoch {

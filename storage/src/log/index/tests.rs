@@ -1,3 +1,5 @@
+//! Tests of the sparse index.
+
 use super::*;
 
 const START: u64 = 8_192;

@@ -1,3 +1,5 @@
+//! Tests of the idempotence table: verdicts, wrap, epochs, expiry, eviction.
+
 use model::batch::Compression;
 use model::batch::view::BatchProducer;
 

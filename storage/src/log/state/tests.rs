@@ -1,10 +1,15 @@
+//! Tests of durable ends, watermarks and holes.
+
 use model::ids::{PartitionId, TopicId};
 
 use super::*;
 
 fn log() -> Log {
     let topic = TopicId::from_bytes([1; 16]);
-    let partition = TopicPartition { topic, partition: PartitionId::new(0) };
+    let partition = TopicPartition {
+        topic,
+        partition: PartitionId::new(0),
+    };
     let mut log = Log::new(LogId(1), partition, LogConfig::default());
     log.log_end = Offset::new(100);
     log
@@ -70,7 +75,10 @@ fn high_watermark_does_not_fall_when_durability_is_raised() {
 #[test]
 fn holes_are_kept_in_order_and_without_those_inside_others() {
     let mut log = log();
-    let hole = |from, upto| Hole { from: Offset::new(from), upto: Offset::new(upto) };
+    let hole = |from, upto| Hole {
+        from: Offset::new(from),
+        upto: Offset::new(upto),
+    };
     assert!(log.add_hole(hole(50, 60)));
     assert!(log.add_hole(hole(10, 20)));
     assert!(!log.add_hole(hole(12, 18)));

@@ -1,3 +1,5 @@
+//! Tests of the tail.
+
 use super::*;
 
 fn batch(base: u64, last: u64, len: usize) -> TailBatch {

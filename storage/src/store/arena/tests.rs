@@ -1,3 +1,5 @@
+//! Tests of the memory of small batches.
+
 use super::*;
 
 #[test]

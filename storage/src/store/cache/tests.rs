@@ -1,3 +1,5 @@
+//! Tests of the block cache.
+
 use super::*;
 
 const LOG: LogId = LogId(1);

@@ -1,3 +1,5 @@
+//! Tests of the bound on open files.
+
 use super::*;
 use crate::store::LogId;
 use crate::store::outbox::SegmentKey;

@@ -325,7 +325,11 @@ fn recycled_journal_files_do_not_bring_old_groups_back() {
 #[test]
 fn nothing_expires_before_the_broker_says_how_long_records_are_kept() {
     let mut world = World::new();
-    let config = LogConfig { retention_ms: None, segment_ms: 1_000, ..LogConfig::default() };
+    let config = LogConfig {
+        retention_ms: None,
+        segment_ms: 1_000,
+        ..LogConfig::default()
+    };
     let id = world.log_with(0, config);
     world.append(id, 1, 10);
     world.pass_ms(20_000);

@@ -1,0 +1,73 @@
+//! Blocks that the device refuses to read are damage of exactly those blocks.  reliability.md 2.6
+
+use super::builder::{BLOCK, Put, World, holes, log, offset, tail_bases, worst};
+use crate::exec::{RecoverError, Severity, check, recover};
+
+#[test]
+fn an_unreadable_block_of_a_witnessed_segment_is_a_hole_of_that_group() {
+    let mut world = World::new();
+    let mut history = world.create_log(1);
+    let mut journal = world.start_journal(1);
+    let mut segment = world.add_segment(&history, 9);
+    for _ in 0..4 {
+        let batch = history.batch(2, "word");
+        world.segment_group(&mut segment, &[batch]);
+    }
+    world.group(&mut journal, 0, &[Put::Witness(segment.witness())]);
+    world
+        .disk
+        .make_unreadable(&segment.path, segment.positions[1]);
+    let recovered = world.recover();
+    let found = log(&recovered, 1);
+    assert_eq!(holes(found), [(2, 4)]);
+    assert_eq!((found.log_end, found.chain), (offset(8), history.chain));
+    assert_eq!(worst(&recovered), Some(Severity::Damage));
+}
+
+#[test]
+fn an_unreadable_block_of_a_journal_loses_that_group_only() {
+    let mut world = World::new();
+    let mut history = world.create_log(1);
+    let mut journal = world.start_journal(1);
+    for _ in 0..4 {
+        let batch = history.batch(1, "word");
+        world.append(&mut journal, history.log, &[batch]);
+    }
+    world
+        .disk
+        .make_unreadable(&journal.path, journal.positions[1].1);
+    let recovered = world.recover();
+    assert_eq!(holes(log(&recovered, 1)), [(1, 2)]);
+    assert_eq!(tail_bases(log(&recovered, 1)), [2, 3]);
+}
+
+#[test]
+fn an_unreadable_manifest_block_stops_the_start() {
+    let mut world = World::new();
+    for number in 1..4 {
+        world.create_log(number);
+    }
+    let path = world.manifest.file.path.clone();
+    world.disk.make_unreadable(&path, 3 * BLOCK);
+    let error = recover(&mut world.disk, super::builder::SHARD, super::builder::NOW).unwrap_err();
+    assert!(matches!(error, RecoverError::Damaged { position, .. } if position == 3 * BLOCK));
+}
+
+#[test]
+fn the_check_goes_on_behind_unreadable_blocks_and_names_them() {
+    let mut world = World::new();
+    let mut history = world.create_log(1);
+    let mut segment = world.add_segment(&history, 9);
+    for _ in 0..3 {
+        let batch = history.batch(1, "word");
+        world.segment_group(&mut segment, &[batch]);
+    }
+    world.seal_segment(&segment);
+    world
+        .disk
+        .make_unreadable(&segment.path, segment.positions[0]);
+    let report = check(&world.disk);
+    assert_eq!(report.records, 2);
+    let is_told = |finding: &crate::exec::Finding| finding.what.contains("1 blocks cannot be read");
+    assert!(report.findings.iter().any(is_told), "{:?}", report.findings);
+}
