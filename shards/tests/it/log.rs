@@ -235,7 +235,7 @@ impl Ledger {
                 let config = StoreConfig {
                     journal_bytes: 1 << 20,
                     shard: birth.shard,
-                    seed: 5,
+                    seed: birth.now.wall.as_millis().cast_unsigned() ^ birth.now.instant.as_nanos(),
                     ..StoreConfig::default()
                 };
                 let store = Store::open(config, recovered, birth.now);
