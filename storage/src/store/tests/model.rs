@@ -397,9 +397,7 @@ fn play(seed: u64, steps: u32) {
 
 #[test]
 fn random_histories_with_crashes_keep_every_acknowledged_batch() {
-    let first: u64 = std::env::var("SEED").map_or(0, |s| s.parse().unwrap());
-    let last: u64 = std::env::var("LAST").map_or(60, |s| s.parse().unwrap());
-    for seed in first..last { eprintln!("seed {seed}");
-        play(seed, std::env::var("STEPS").map_or(400, |s| s.parse().unwrap()));
+    for seed in 0..40 {
+        play(seed, 400);
     }
 }

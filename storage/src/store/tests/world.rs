@@ -259,7 +259,7 @@ impl World {
                 // A deleted log's segment may be removed while a write is under way; its descriptor lives on.
                 let is_gone = path.ends_with(".seg") && self.disk.contents(path).is_none();
                 if !is_gone {
-                    self.disk.write(path, position, &bytes).unwrap_or_else(|e| panic!("{path} {e}"));
+                    self.disk.write(path, position, &bytes).unwrap();
                 }
                 (id, IoOutcome::Written)
             }
@@ -270,8 +270,7 @@ impl World {
                 len,
             } => {
                 let path = self.paths.get(&file).expect("read files are open");
-                // A dropped segment may be removed while a read is under way; nobody uses what comes.
-                let bytes = self.disk.read(path, position, len as usize).unwrap_or_default();
+                let bytes = self.disk.read(path, position, len as usize).unwrap();
                 (id, IoOutcome::Bytes(Bytes::from(bytes)))
             }
             Io::File { id, op } => (id, self.perform_file(op)),
@@ -361,7 +360,6 @@ impl World {
         };
         let (now, capacity) = (self.now, self.capacity);
         let mut disk = self.lose_power(prng);
-        if std::env::var("DUMP").is_ok() { dump(&disk); }
         let mut recovered = recover(&mut disk, config.shard, now.wall.as_millis()).unwrap();
         let report = std::mem::take(&mut recovered.report);
         let mut world = Self::over(disk, config, recovered, now);
@@ -423,67 +421,4 @@ pub(super) fn split(records: &[Bytes]) -> Vec<Bytes> {
         }
     }
     batches
-}
-
-fn dump(disk: &MemoryDisk) {
-    use crate::format::frame::{Frame, FrameKind};
-    use crate::format::segment::GroupHeader;
-    eprintln!("=== DISK");
-    for (path, _) in disk.files() {
-        let bytes = disk.contents(&path).unwrap();
-        eprintln!("{path} {}", bytes.len());
-        if path.ends_with(".j") {
-            for at in (0..bytes.len()).step_by(4096) {
-                if let Ok(group) = Frame::decode(FrameKind::Journal, &bytes[at..]) {
-                    eprintln!(
-                        "  {at} seq {} dt {} lin {:x?}",
-                        group.frame.seq,
-                        group.frame.durable_through,
-                        &group.frame.lineage[..2]
-                    );
-                    for e in crate::format::journal::entries(&group).unwrap() {
-                        match e {
-                            crate::format::journal::Entry::Append(a, _) => eprintln!(
-                                "     log {} {}..{} e{} chain {:x} n{}",
-                                a.log.0, a.first, a.last, a.epoch, a.chain_before, a.batches
-                            ),
-                            crate::format::journal::Entry::SegDurable(d) => eprintln!(
-                                "     dur log {} {:x?} {} last {}",
-                                d.log.0,
-                                &d.segment[..2],
-                                d.group_seq,
-                                d.last
-                            ),
-                        }
-                    }
-                }
-            }
-        }
-        if path.ends_with(".seg") {
-            for at in (8192..bytes.len()).step_by(4096) {
-                if let Ok((h, _)) = GroupHeader::peek(&bytes[at..]) {
-                    let ok = GroupHeader::decode(&bytes[at..], &h.segment, at as u64).is_ok();
-                    eprintln!(
-                        "  {at} group {} {}..{} e{}-{} chain {:x}->{:x} ok {ok}",
-                        h.number,
-                        h.first,
-                        h.last,
-                        h.first_epoch,
-                        h.last_epoch,
-                        h.chain_before,
-                        h.chain_after
-                    );
-                }
-            }
-        }
-        if path.contains("manifest.") {
-            let mut at = 4096;
-            while let Ok(group) = Frame::decode(FrameKind::Manifest, &bytes[at..]) {
-                for r in crate::format::manifest::records(&group).unwrap() {
-                    eprintln!("  {at} {r:?}");
-                }
-                at += group.len;
-            }
-        }
-    }
 }
