@@ -12,6 +12,9 @@ use model::offset::{LeaderEpoch, Offset};
 
 use crate::store::ReadBudget;
 
+/// Batches looked at one by one from the end.
+const NEWEST_LOOKED_AT: usize = 4;
+
 /// Batches from which on a read copies small ones together: one copy is cheaper than sending thousands of
 /// pieces.
 const GATHER_COUNT_MIN: usize = 8;
@@ -79,8 +82,21 @@ impl Tail {
 
     /// Every batch from the one that contains `from`.
     pub(crate) fn iter_from(&self, from: Offset) -> impl Iterator<Item = &TailBatch> {
-        let start = self.batches.partition_point(|batch| batch.last < from);
-        self.batches.range(start..)
+        self.batches.range(self.position(from)..)
+    }
+
+    /// Index of the batch that contains `from`. Whoever routes asks for one of the newest and whoever flushes
+    /// for the oldest, so both ends are looked at before the rest is searched.
+    fn position(&self, from: Offset) -> usize {
+        if self.batches.front().is_none_or(|batch| batch.last >= from) {
+            return 0;
+        }
+        let newest = self.batches.iter().rev().take(NEWEST_LOOKED_AT);
+        let later = newest.take_while(|batch| batch.last >= from).count();
+        if later < NEWEST_LOOKED_AT {
+            return self.batches.len() - later;
+        }
+        self.batches.partition_point(|batch| batch.last < from)
     }
 
     /// Batches wholly inside `[from, upto)`; both are batch boundaries.

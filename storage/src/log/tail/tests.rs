@@ -71,3 +71,14 @@ fn taking_below_leaves_the_rest() {
     assert_eq!(tail.bytes(), 200);
     assert_eq!(tail.first_offset(), Some(Offset::new(16)));
 }
+
+#[test]
+fn every_offset_of_a_long_tail_is_found() {
+    let mut tail = Tail::default();
+    (0..100).for_each(|number| tail.push(batch(number * 3, number * 3 + 2, 10)));
+    for offset in 0..300 {
+        let found = tail.iter_from(Offset::new(offset)).next().unwrap();
+        assert_eq!(found.base.get(), offset / 3 * 3);
+    }
+    assert!(tail.iter_from(Offset::new(300)).next().is_none());
+}
