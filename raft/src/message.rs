@@ -19,8 +19,9 @@ use crate::wire::{DecodeError, Reader, Writer};
 const MAGIC: u32 = u32::from_le_bytes(*b"RMQM");
 const VERSION: u8 = 1;
 
-/// Messages that travel, by their number on the wire.
-const KINDS: [(u8, MessageType); 12] = [
+/// Messages that travel, by their number on the wire. Proposals and leader transfers do not: they are calls on the
+/// leader's own host, and the `raft` crate stops the process when it must pass a transfer on that has a term.
+const KINDS: [(u8, MessageType); 11] = [
     (1, MessageType::MsgAppend),
     (2, MessageType::MsgAppendResponse),
     (3, MessageType::MsgRequestVote),
@@ -32,7 +33,6 @@ const KINDS: [(u8, MessageType); 12] = [
     (9, MessageType::MsgRequestPreVoteResponse),
     (10, MessageType::MsgTimeoutNow),
     (11, MessageType::MsgReadIndexResp),
-    (12, MessageType::MsgTransferLeader),
 ];
 
 /// Encodes a message; `None` for one that never travels (proposals are not forwarded).
@@ -118,7 +118,7 @@ fn take_fields(from: &mut Reader<'_>, kind: MessageType) -> Result<eraftpb::Mess
     message.set_msg_type(kind);
     message.to = bounded(from.u64()?, 1, u64::MAX, "receiver")?;
     message.from = bounded(from.u64()?, 1, u64::MAX, "sender")?;
-    message.term = bounded(from.u64()?, 0, TERM_MAX, "term")?;
+    message.term = bounded(from.u64()?, 1, TERM_MAX, "term")?;
     message.log_term = bounded(from.u64()?, 0, TERM_MAX, "log term")?;
     message.index = bounded(from.u64()?, 0, INDEX_MAX, "index")?;
     message.commit = bounded(from.u64()?, 0, INDEX_MAX, "commit index")?;
@@ -127,6 +127,7 @@ fn take_fields(from: &mut Reader<'_>, kind: MessageType) -> Result<eraftpb::Mess
     message.reject_hint = bounded(from.u64()?, 0, INDEX_MAX, "reject hint")?;
     message.reject = from.flag()?;
     message.context = Bytes::copy_from_slice(from.bytes(CONTEXT_BYTES_MAX)?);
+    check_log_term(&message)?;
     let count = from.count(crate::entry::ENTRY_HEADER_BYTES, ENTRIES_MAX)?;
     let entries = take_entries(from, count)?;
     check_entries(&message, &entries)?;
@@ -222,4 +223,16 @@ pub(crate) fn from_proto(proto: &eraftpb::Snapshot) -> Snapshot {
         voters,
         data: proto.data.clone(),
     }
+}
+
+/// Index 0 stands for "before the first entry" and has term 0; nothing else has.
+fn check_log_term(message: &eraftpb::Message) -> Result<(), DecodeError> {
+    let is_append = message.get_msg_type() == MessageType::MsgAppend;
+    if is_append && (message.index == 0) != (message.log_term == 0) {
+        return Err(DecodeError::Illegal {
+            what: "log term of message",
+            value: message.log_term,
+        });
+    }
+    Ok(())
 }

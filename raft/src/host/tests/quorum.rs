@@ -176,8 +176,32 @@ fn proposals_and_membership_changes_do_not_travel() {
     let mut message = vote_request(1, 2);
     message.set_msg_type(raft::eraftpb::MessageType::MsgPropose);
     assert_eq!(message::encode(&message), None);
+    message.set_msg_type(raft::eraftpb::MessageType::MsgTransferLeader);
+    assert_eq!(message::encode(&message), None);
     message.set_msg_type(raft::eraftpb::MessageType::MsgHup);
     assert_eq!(message::encode(&message), None);
+}
+
+/// Well-formed messages on which the `raft` crate would stop the process; found by fuzzing.
+#[test]
+fn terms_that_contradict_the_message_are_refused() {
+    let refusal = |message: &raft::eraftpb::Message| {
+        let mut node = Node::new(1, &[1, 2, 3]);
+        let step = node.host.step(&message::encode(message).unwrap());
+        step.err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    };
+    let mut without_term = vote_request(1, 2);
+    without_term.term = 0;
+    assert!(refusal(&without_term).contains("term"));
+    let mut append = vote_request(1, 2);
+    append.set_msg_type(raft::eraftpb::MessageType::MsgAppend);
+    assert_eq!(refusal(&append), "");
+    append.index = 1;
+    assert!(refusal(&append).contains("log term of message"));
+    (append.index, append.log_term) = (0, 1);
+    assert!(refusal(&append).contains("log term of message"));
 }
 
 #[test]
