@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod committer;
 pub mod control;
 pub mod disk;
 pub mod oracle;

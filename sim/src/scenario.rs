@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use crate::client::{Producer, Reader, Writes};
+use crate::committer::Committer;
 use crate::oracle;
 use crate::world::World;
 
@@ -26,6 +27,8 @@ pub struct Scenario {
     pub cores: u16,
     /// Producers.
     pub producers: u32,
+    /// Groups whose offsets are committed.
+    pub groups: u32,
     /// Crashes.
     pub crashes: u32,
     /// Mean virtual time between crashes.
@@ -50,6 +53,8 @@ pub struct Outcome {
     pub trace: u64,
     /// Records acknowledged.
     pub acknowledged: u64,
+    /// Offset commits acknowledged.
+    pub commits: u64,
     /// Durable writes of the broker.
     pub writes: u64,
 }
@@ -62,6 +67,7 @@ impl Scenario {
             seed,
             cores: 2,
             producers: 3,
+            groups: 3,
             crashes: 4,
             between: Duration::from_millis(30),
             disk: Honesty::Honest,
@@ -79,57 +85,53 @@ impl Scenario {
             world.disk_mut().lie();
         }
         let names = 0..self.producers;
-        let mut producers: Vec<Producer> = names
-            .map(|name| Producer::new(name, TOPIC, partitions))
-            .collect();
+        let mut clients = Clients {
+            producers: names
+                .map(|name| Producer::new(name, TOPIC, partitions))
+                .collect(),
+            committers: (0..self.groups)
+                .map(|number| Committer::new(number, TOPIC, partitions))
+                .collect(),
+        };
         for _ in 0..self.crashes {
             let spread = u64::try_from(self.between.as_nanos())
                 .unwrap_or(u64::MAX)
                 .saturating_mul(2);
-            let until = world
-                .now()
-                .instant
-                .after(Duration::from_nanos(world.prng().below(spread)));
+            let pause = Duration::from_nanos(world.prng().below(spread));
+            let until = world.now().instant.after(pause);
             while world.now().instant < until {
-                producers
-                    .iter_mut()
-                    .for_each(|producer| producer.work(&mut world, Writes::More));
+                clients.work(&mut world, Writes::More);
                 advance(&mut world, 20);
+                clients.verdict().map_err(|what| self.failed(&what))?;
             }
-            world.crash();
+            world.crash().map_err(|what| self.failed(&what))?;
         }
-        self.settle(&mut world, &mut producers)?;
-        self.judge(&mut world, partitions, &producers)?;
-        let acknowledged = producers
-            .iter()
-            .map(|producer| producer.acknowledged().len() as u64)
-            .sum();
+        self.settle(&mut world, &mut clients)?;
+        self.judge(&mut world, partitions, &clients.producers)?;
+        self.judge_commits(&mut world, &mut clients.committers)?;
         Ok(Outcome {
             trace: world.trace(),
-            acknowledged,
+            acknowledged: clients
+                .producers
+                .iter()
+                .map(|producer| producer.acknowledged().len() as u64)
+                .sum(),
+            commits: clients.committers.iter().map(Committer::acknowledged).sum(),
             writes: world.disk_mut().writes(),
         })
     }
 
-    fn settle(&self, world: &mut World, producers: &mut [Producer]) -> Result<(), String> {
+    fn settle(&self, world: &mut World, clients: &mut Clients) -> Result<(), String> {
         let limit = world.now().instant.after(STUCK_AFTER);
-        while !producers.iter().all(Producer::is_idle) {
-            producers
-                .iter_mut()
-                .for_each(|producer| producer.work(world, Writes::Nothing));
+        while !clients.producers.iter().all(Producer::is_idle) {
+            clients.work(world, Writes::Nothing);
             advance(world, 20);
+            clients.verdict().map_err(|what| self.failed(&what))?;
             if world.now().instant > limit {
                 return Err(self.failed("producers are not answered"));
             }
         }
-        match producers
-            .iter()
-            .flat_map(|producer| producer.refused())
-            .next()
-        {
-            Some(code) => Err(self.failed(&format!("a producer was refused with error {code}"))),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn judge(
@@ -144,6 +146,9 @@ impl Scenario {
             while !reader.is_done() {
                 reader.work(world);
                 advance(world, 20);
+                if let Some(finding) = reader.finding() {
+                    return Err(self.failed(finding));
+                }
                 if world.now().instant > limit {
                     return Err(
                         self.failed(&format!("partition {partition} cannot be read to its end"))
@@ -156,8 +161,54 @@ impl Scenario {
         Ok(())
     }
 
+    fn judge_commits(&self, world: &mut World, committers: &mut [Committer]) -> Result<(), String> {
+        let limit = world.now().instant.after(STUCK_AFTER);
+        while !committers.iter().all(Committer::is_done) {
+            committers
+                .iter_mut()
+                .for_each(|committer| committer.fetch(world));
+            advance(world, 20);
+            if world.now().instant > limit {
+                return Err(self.failed("committed offsets are not answered"));
+            }
+        }
+        match committers.iter().find_map(Committer::finding) {
+            Some(finding) => Err(self.failed(finding)),
+            None => Ok(()),
+        }
+    }
+
     fn failed(&self, what: &str) -> String {
         format!("seed {:#x}: {what}", self.seed)
+    }
+}
+
+/// Everybody who works against one world.
+#[derive(Debug)]
+struct Clients {
+    producers: Vec<Producer>,
+    committers: Vec<Committer>,
+}
+
+impl Clients {
+    fn work(&mut self, world: &mut World, writes: Writes) {
+        self.producers
+            .iter_mut()
+            .for_each(|producer| producer.work(world, writes));
+        if writes == Writes::More {
+            self.committers
+                .iter_mut()
+                .for_each(|committer| committer.commit(world));
+        }
+    }
+
+    fn verdict(&self) -> Result<(), String> {
+        let producers = self.producers.iter().filter_map(Producer::finding);
+        let committers = self.committers.iter().filter_map(Committer::finding);
+        match producers.chain(committers).next() {
+            Some(finding) => Err(finding.to_owned()),
+            None => Ok(()),
+        }
     }
 }
 

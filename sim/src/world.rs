@@ -108,7 +108,8 @@ impl World {
             trace: 0,
             starts: 0,
         };
-        world.start();
+        let started = world.start();
+        assert!(started.is_ok(), "an empty disk starts: {started:?}");
         world
     }
 
@@ -144,9 +145,9 @@ impl World {
 
     /// Power fails and comes back: connections break, what was not durable is gone or torn.
     ///
-    /// # Panics
-    /// If the broker does not start on what the disk holds.
-    pub fn crash(&mut self) {
+    /// # Errors
+    /// The broker does not start on what the disk holds.
+    pub fn crash(&mut self) -> Result<(), String> {
         self.note(0xdead);
         self.cores.iter_mut().for_each(|core| *core = None);
         self.connections.clear();
@@ -156,22 +157,23 @@ impl World {
         self.timers.clear();
         let mut prng = Prng::new(self.prng.next_u64());
         self.disk.crash(&mut prng);
-        self.start();
+        self.start()
     }
 
-    fn start(&mut self) {
+    fn start(&mut self) -> Result<(), String> {
         self.starts += 1;
         let shards = self.shards();
         self.control.restart(shards);
         self.register();
         for number in 0..shards {
             let shard = ShardId::new(number);
-            let core = self.open_core(shard, shards);
+            let core = self.open_core(shard, shards)?;
             if let Some(slot) = self.cores.get_mut(usize::from(number)) {
                 *slot = Some(core);
             }
             self.drain(shard);
         }
+        Ok(())
     }
 
     fn register(&mut self) {
@@ -198,17 +200,11 @@ impl World {
         }
     }
 
-    fn open_core(&mut self, shard: ShardId, shards: u16) -> Shard {
+    fn open_core(&mut self, shard: ShardId, shards: u16) -> Result<Shard, String> {
         let now = self.now();
         let recovered =
-            storage::exec::recover(self.disk.durable_mut(), shard, now.wall.as_millis());
-        if let Err(error) = &recovered {
-            assert!(
-                recovered.is_ok(),
-                "start {}: core {shard} does not recover: {error}",
-                self.starts
-            );
-        }
+            storage::exec::recover(self.disk.durable_mut(), shard, now.wall.as_millis())
+                .map_err(|error| format!("start {}, core {shard}: {error}", self.starts))?;
         let seed = self.prng.next_u64();
         let store_config = StoreConfig {
             shard,
@@ -216,17 +212,14 @@ impl World {
             journal_bytes: 1 << 20,
             ..StoreConfig::default()
         };
-        let store = recovered.map(|recovered| Store::open(store_config, recovered, now));
+        let store = Store::open(store_config, recovered, now);
         let config = ShardConfig {
             shard,
             shards,
             broker: Arc::clone(&self.config),
             seed,
         };
-        match store {
-            Ok(store) => Shard::new(config, store, self.control.image(), now),
-            Err(_) => unreachable!("asserted above"),
-        }
+        Ok(Shard::new(config, store, self.control.image(), now))
     }
 
     /// Opens a connection to a core of the seed's choice.

@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
-use sim::Scenario;
+use sim::{Honesty, Scenario};
 
 /// Seeds of one test run.
 const SEEDS: u64 = 16;
 
 #[test]
 fn nothing_acknowledged_is_lost_over_crashes_of_the_whole_broker() {
-    let mut acknowledged = 0;
+    let (mut acknowledged, mut commits) = (0, 0);
     for seed in 0..SEEDS {
         let outcome = Scenario::new(0x5eed_0000 + seed).run();
-        acknowledged += outcome
-            .unwrap_or_else(|failure| panic!("{failure}"))
-            .acknowledged;
+        let outcome = outcome.unwrap_or_else(|failure| panic!("{failure}"));
+        acknowledged += outcome.acknowledged;
+        commits += outcome.commits;
     }
+    assert!(
+        commits > 10 * SEEDS,
+        "the runs do real work: {commits} commits"
+    );
     assert!(
         acknowledged > 10 * SEEDS,
         "the runs do real work: {acknowledged} records"
@@ -42,6 +46,22 @@ fn a_long_quiet_run_rolls_journals_and_reads_back_everything() {
     };
     let outcome = scenario.run().unwrap_or_else(|failure| panic!("{failure}"));
     assert!(outcome.acknowledged > 1_000, "{outcome:?}");
+}
+
+/// That the runs above can fail: this disk takes back what it reported durable, as a device with a lying
+/// cache does, and nearly every run must notice.
+#[test]
+fn a_disk_that_forgets_what_it_reported_durable_is_found_out() {
+    let runs = (0..SEEDS).map(|seed| Scenario {
+        disk: Honesty::Lying,
+        ..Scenario::new(0x11e5_0000 + seed)
+    });
+    let found: Vec<String> = runs.filter_map(|run| run.run().err()).collect();
+    assert!(
+        found.len() as u64 * 4 >= SEEDS * 3,
+        "only {} of {SEEDS} lies were noticed: {found:#?}",
+        found.len()
+    );
 }
 
 #[test]
