@@ -32,10 +32,18 @@ enum Asked {
 }
 
 /// What is known of one partition's committed offset.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Known {
     acknowledged: i64,
     tried: i64,
+}
+
+/// One partition of an answer.
+#[derive(Clone, Copy, Debug)]
+struct Fetched {
+    partition: i32,
+    offset: i64,
+    error: i16,
 }
 
 /// Commits offsets in the name of one group.
@@ -94,10 +102,7 @@ impl Committer {
         }
         let partitions = u64::from(self.partitions.cast_unsigned());
         let partition = i32::try_from(world.prng().below(partitions)).unwrap_or(0);
-        let known = self.known.entry(partition).or_insert(Known {
-            acknowledged: 0,
-            tried: 0,
-        });
+        let known = self.known.entry(partition).or_default();
         known.tried += 1;
         let offset = known.tried;
         self.asked = Asked::Commit { partition, offset };
@@ -158,16 +163,16 @@ impl Committer {
             Asked::Fetch => {
                 if let Some((_, answer)) = response::<OffsetFetchRequest>(inbox, FETCH) {
                     self.asked = Asked::Nothing;
-                    let fetched = answer.topics.first().map(|topic| {
-                        let entries = topic.partitions.iter();
-                        entries
-                            .map(|entry| {
-                                let place = (entry.partition_index, entry.committed_offset);
-                                (place, entry.error_code)
-                            })
-                            .collect::<Vec<_>>()
-                    });
-                    self.judge(answer.error_code, &fetched.unwrap_or_default());
+                    let topics = answer.topics.into_iter();
+                    let entries = topics.flat_map(|topic| topic.partitions);
+                    let fetched: Vec<Fetched> = entries
+                        .map(|entry| Fetched {
+                            partition: entry.partition_index,
+                            offset: entry.committed_offset,
+                            error: entry.error_code,
+                        })
+                        .collect();
+                    self.judge(answer.error_code, &fetched);
                 }
             }
         }
@@ -186,7 +191,7 @@ impl Committer {
         }
     }
 
-    fn judge(&mut self, code: i16, fetched: &[((i32, i64), i16)]) {
+    fn judge(&mut self, code: i16, fetched: &[Fetched]) {
         match code {
             0 => {}
             14..=16 => return,
@@ -196,14 +201,16 @@ impl Committer {
         if fetched.len() != usize::try_from(self.partitions).unwrap_or(0) {
             self.find(format!("offsets of {} partitions", fetched.len()));
         }
-        for ((partition, offset), error) in fetched {
-            let known = self.known.get(partition).copied().unwrap_or(Known {
-                acknowledged: 0,
-                tried: 0,
-            });
+        for &Fetched {
+            partition,
+            offset,
+            error,
+        } in fetched
+        {
+            let known = self.known.get(&partition).copied().unwrap_or_default();
             // Nothing committed reads as -1.
-            let lies_between = known.acknowledged <= *offset.max(&0) && *offset <= known.tried;
-            if *error != 0 || !lies_between {
+            let lies_between = known.acknowledged <= offset.max(0) && offset <= known.tried;
+            if error != 0 || !lies_between {
                 self.find(format!(
                     "{}: partition {partition} is committed at {offset} (error {error}), not within {known:?}",
                     self.group
