@@ -90,6 +90,8 @@ enum Slot {
     Loading(Box<Loading>),
     /// Its groups are in memory.
     Loaded,
+    /// Its records cannot all be read: what was committed there is not known, so nothing is served.
+    Closed,
 }
 
 /// The coordinator of every group whose offsets partition this shard owns.
@@ -142,7 +144,7 @@ impl Coordinator {
 
     /// Every record was replayed: the partition's groups are ready.
     pub fn finish_load(&mut self, now: Now, partition: PartitionId) {
-        let Some(slot) = self.slots.get_mut(&partition) else {
+        let Some(slot @ Slot::Loading(_)) = self.slots.get_mut(&partition) else {
             return;
         };
         let Slot::Loading(loading) = std::mem::replace(slot, Slot::Loaded) else {
@@ -155,6 +157,13 @@ impl Coordinator {
         for topic in deleted_topics {
             self.forget_topics(Some(partition), |name| name == topic);
         }
+    }
+
+    /// Not every record of the partition can be read: its groups answer `NotAvailable`, so that clients wait
+    /// instead of looking the coordinator up at once and coming back.
+    pub fn close(&mut self, partition: PartitionId) {
+        self.unload(partition);
+        self.slots.insert(partition, Slot::Closed);
     }
 
     /// Gives a partition up: whatever waits there is answered `NotCoordinator`.
@@ -207,6 +216,7 @@ impl Coordinator {
         let usable = match self.slots.get(&partition) {
             Some(Slot::Loaded) => Ok(()),
             Some(Slot::Loading(_)) => Err(GroupError::Loading),
+            Some(Slot::Closed) => Err(GroupError::NotAvailable),
             None => Err(GroupError::NotCoordinator),
         };
         let request = GroupRequest::of(command);
@@ -253,16 +263,17 @@ impl Coordinator {
         }
     }
 
-    /// Lists the groups of all loaded partitions; `Loading` while any partition loads.
+    /// Lists the groups of all partitions; `Loading` while any partition loads, `NotAvailable` if one is
+    /// closed: a list without its groups would be a lie.
     pub fn list(&mut self, _now: Now, origin: Origin) {
-        let is_loading = self
-            .slots
-            .values()
-            .any(|slot| matches!(slot, Slot::Loading(_)));
-        let groups = if is_loading {
-            Err(GroupError::Loading)
-        } else {
-            Ok(self.groups.values().map(Group::listing).collect())
+        let obstacle = self.slots.values().find_map(|slot| match slot {
+            Slot::Loading(_) => Some(GroupError::Loading),
+            Slot::Closed => Some(GroupError::NotAvailable),
+            Slot::Loaded => None,
+        });
+        let groups = match obstacle {
+            Some(error) => Err(error),
+            None => Ok(self.groups.values().map(Group::listing).collect()),
         };
         self.effects.reply(origin, Reply::Groups(groups));
     }

@@ -126,9 +126,17 @@ impl Shard {
         }
     }
 
-    /// One read of one load; `None` once it is complete or cannot be.
+    /// One read of one load; `None` once it is complete or cannot be. A step that reads nothing below the high
+    /// watermark would be repeated for ever, so it ends the load.
     fn load_step(&mut self, now: Now, load: Load) -> Option<Load> {
-        let upto = self.store.bounds(load.log)?.high_watermark;
+        let Some(bounds) = self.store.bounds(load.log) else {
+            return self.give_up_load(load);
+        };
+        let upto = bounds.high_watermark;
+        if load.next >= upto {
+            self.groups.coordinator.finish_load(now, load.partition);
+            return None;
+        }
         let budget = ReadBudget {
             bytes_max: LOAD_BYTES,
             at_least_one: true,
@@ -138,7 +146,7 @@ impl Shard {
                 is_waiting: true,
                 ..load
             }),
-            ReadOutcome::Ready { records, bytes } if bytes > 0 => {
+            ReadOutcome::Ready { records, .. } => {
                 let replayed = records.iter().try_fold(load.next, |next, chunk| {
                     Some(self.replay(load.partition, chunk).ok()??.next().max(next))
                 });
@@ -147,17 +155,13 @@ impl Shard {
                     None => self.give_up_load(load),
                 }
             }
-            ReadOutcome::Ready { .. } => {
-                self.groups.coordinator.finish_load(now, load.partition);
-                None
-            }
             ReadOutcome::Damaged(_) => self.give_up_load(load),
         }
     }
 
     /// Commits that cannot be read must not be forgotten silently: the partition stays closed.
     fn give_up_load(&mut self, load: Load) -> Option<Load> {
-        self.groups.coordinator.unload(load.partition);
+        self.groups.coordinator.close(load.partition);
         None
     }
 

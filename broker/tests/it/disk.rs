@@ -30,6 +30,8 @@ pub(crate) struct TestDisk {
     pub(crate) free: u64,
     /// Every write fails from now on.
     pub(crate) is_broken: bool,
+    /// Every read fails.
+    pub(crate) is_unreadable: bool,
 }
 
 impl TestDisk {
@@ -41,6 +43,7 @@ impl TestDisk {
             held: VecDeque::new(),
             free: 1 << 40,
             is_broken: false,
+            is_unreadable: false,
         }
     }
 
@@ -120,7 +123,10 @@ impl TestDisk {
                 len,
             } => {
                 let path = self.open.get(&file).unwrap();
-                let read = self.files.read(path, position, len as usize);
+                let read = match self.is_unreadable {
+                    true => Err(IoError::Device(5)),
+                    false => self.files.read(path, position, len as usize),
+                };
                 (
                     id,
                     read.map_or_else(IoOutcome::Failed, |read| IoOutcome::Bytes(read.into())),
@@ -148,7 +154,10 @@ impl TestDisk {
         assert!(bytes.len() <= len as usize, "pieces fit the length");
         bytes.resize(len as usize, 0);
         let path = self.open.get(&file).unwrap();
-        self.files.write(path, position, &bytes)?;
+        // A file that was removed while it is open takes writes as before; nobody will see them.
+        if self.files.contents(path).is_some() {
+            self.files.write(path, position, &bytes)?;
+        }
         Ok(IoOutcome::Written)
     }
 

@@ -12,6 +12,7 @@ use api::error::GroupError;
 use api::group::{Commit, CommittedQuery, Join, Joined, MemberKey, OffsetToCommit, Sync};
 use api::{Command, Origin, Reply};
 use broker::CoreMessage;
+use broker::metadata::group_partition;
 use bytes::Bytes;
 use model::ids::{PartitionId, ShardId};
 use model::offset::Offset;
@@ -178,6 +179,42 @@ fn commits_survive_an_orderly_stop_and_are_refused_as_loading_until_they_are_rea
         rig.release();
     }
     assert_eq!(committed(&mut rig, "g"), Ok(Some(5)));
+}
+
+/// Two groups, each in its own partition of the offsets topic.
+fn two_groups() -> (String, String) {
+    let partition = |group: &str| group_partition(group, 2);
+    let first = "g0".to_owned();
+    let other = (1..100)
+        .map(|at| format!("g{at}"))
+        .find(|other| partition(other) != partition(&first));
+    (first, other.unwrap())
+}
+
+#[test]
+fn a_partition_of_commits_that_cannot_be_read_is_closed_and_said_so() {
+    let mut rig = rig();
+    let (closed, open) = two_groups();
+    rig.ask(commit(&closed, 5));
+    rig.control(CoreMessage::Shutdown);
+    rig.disk.is_unreadable = true;
+    rig.restart();
+    rig.disk.is_unreadable = false;
+    // Looking the coordinator up again would lead here again: the client is told to wait.
+    assert_eq!(committed(&mut rig, &closed), Err(GroupError::NotAvailable));
+    let origin = rig.send(commit(&closed, 6));
+    let refused = Some(Err(GroupError::NotAvailable));
+    assert_eq!(was_committed(&mut rig, origin), refused);
+    // A list without the groups of that partition would be a lie.
+    let reply = rig.ask(Command::ListGroups {
+        shard: ShardId::new(0),
+    });
+    assert!(matches!(
+        reply,
+        Reply::Groups(Err(GroupError::NotAvailable))
+    ));
+    rig.ask(commit(&open, 7));
+    assert_eq!(committed(&mut rig, &open), Ok(Some(7)));
 }
 
 #[test]
