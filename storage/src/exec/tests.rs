@@ -5,6 +5,7 @@ mod checking;
 mod clean_start;
 mod journal_damage;
 mod manifest_damage;
+mod manifest_seal;
 mod producers;
 mod random;
 mod segment_damage;

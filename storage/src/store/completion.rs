@@ -147,7 +147,7 @@ impl Store {
     }
 
     /// Writes queued manifest records, or the next generation.
-    pub(super) fn seal_manifest(&mut self, _now: Now) {
+    pub(super) fn seal_manifest(&mut self, now: Now) {
         self.manifest.may_grow = self.space.may_allocate();
         let records_now = self.checkpoint_len();
         let prng = &mut self.prng;
@@ -157,6 +157,8 @@ impl Store {
             let records = self.checkpoint();
             self.manifest.fill(&mut self.outbox, &records);
         }
+        self.manifest.is_seal_due |= self.stop.is_leaving();
+        self.manifest.keep_seal(&mut self.outbox, now.instant);
     }
 
     /// Carries out what waited for manifest records that are durable now.

@@ -3,8 +3,9 @@
 //! Owns: record numbers, what is to happen once a record is durable, the manifest's files.
 //! Never: knows what records mean.
 //! Invariants: follow-ups run in record order, each after its record is durable; a generation is written
-//! whole before the one before it is closed by `Switched`, and only then takes records.
-//! Source: reliability.md 2.2, 2.3 I5 to I8.
+//! whole before the one before it is closed by `Switched`, and only then takes records; records that no
+//! later group witnesses are followed by a seal, and a seal by nothing.
+//! Source: reliability.md 2.2, 2.3 I5 to I8, 2.4.
 
 use std::collections::VecDeque;
 
@@ -12,8 +13,10 @@ use bytes::Bytes;
 use model::ids::ShardId;
 use model::limits::BLOCK_BYTES;
 use model::offset::Offset;
+use model::time::Instant;
 
 use super::LogId;
+use super::journal::SEAL_AFTER;
 use super::outbox::{Outbox, Purpose, SegmentAt};
 use crate::format::Uid;
 use crate::format::frame::Frame;
@@ -58,10 +61,19 @@ pub(crate) struct ManifestFile {
     pub(crate) position: u64,
     pub(crate) next_seq: u64,
     pub(crate) durable_seq: u64,
+    /// Newest durable group with records.
+    pub(crate) record_seq: u64,
+    /// Witness in the newest group written.
+    pub(crate) witnessed_seq: u64,
     pub(crate) prev_hash: u64,
 }
 
 impl ManifestFile {
+    /// Whether the newest records are witnessed by nothing on the device or on its way there.
+    fn wants_seal(&self) -> bool {
+        self.record_seq > self.witnessed_seq
+    }
+
     /// Bytes for groups, leaving room for the last record, which names the next generation.
     fn room(&self) -> u64 {
         self.len.saturating_sub(self.position + BLOCK)
@@ -88,6 +100,7 @@ impl ManifestFile {
         );
         self.next_seq += 1;
         self.prev_hash = group.hash;
+        self.witnessed_seq = self.durable_seq;
         (position, group.pieces, group.len)
     }
 }
@@ -122,6 +135,9 @@ pub(crate) struct Manifest {
     durable_record: u64,
     /// Records covered by the write under way.
     inflight_record: Option<u64>,
+    /// When silence is over.
+    pub(crate) seal_at: Option<Instant>,
+    pub(crate) is_seal_due: bool,
     thens: VecDeque<(u64, Then)>,
     ready: VecDeque<Then>,
     /// Generations up to this one were tried: a path is never used twice.
@@ -143,6 +159,8 @@ impl Manifest {
             newest_record: 0,
             durable_record: 0,
             inflight_record: None,
+            seal_at: None,
+            is_seal_due: false,
             thens: VecDeque::new(),
             ready: VecDeque::new(),
             tried: file.generation,
@@ -192,12 +210,42 @@ impl Manifest {
         if self.wants_successor() {
             self.create_successor(outbox, uid(), records_now());
         }
-        let may_write = matches!(
+        if self.may_write() {
+            self.write_group(outbox);
+        }
+    }
+
+    /// Whether the present file may take a group.
+    fn may_write(&self) -> bool {
+        let is_present = matches!(
             self.successor,
             Successor::None | Successor::Creating(_) | Successor::Created(_)
         );
-        if may_write && self.is_open && self.inflight_record.is_none() {
-            self.write_group(outbox);
+        is_present && self.is_open && self.inflight_record.is_none()
+    }
+
+    /// Whether silence behind the newest records is to be sealed, and can be.
+    pub(crate) fn wants_seal(&self) -> bool {
+        let is_quiet = self.may_write() && self.queue.is_empty();
+        is_quiet && self.file.wants_seal() && self.file.room() >= BLOCK
+    }
+
+    /// Writes the seal once it is due, or starts the wait for silence.
+    pub(crate) fn keep_seal(&mut self, outbox: &mut Outbox, now: Instant) {
+        if !self.wants_seal() {
+            (self.seal_at, self.is_seal_due) = (None, false);
+        } else if self.is_seal_due {
+            self.is_seal_due = false;
+            self.inflight_record = Some(self.durable_record);
+            let (position, pieces, len) = self.file.encode(&[], 0);
+            outbox.write(
+                Purpose::ManifestGroup,
+                (self.file.key, position),
+                pieces,
+                len,
+            );
+        } else {
+            self.seal_at.get_or_insert(now.after(SEAL_AFTER));
         }
     }
 
@@ -220,6 +268,8 @@ impl Manifest {
             position: BLOCK,
             next_seq: 1,
             durable_seq: 0,
+            record_seq: 0,
+            witnessed_seq: 0,
             prev_hash: 0,
         };
         self.successor = Successor::Creating(file);
@@ -313,6 +363,7 @@ impl Manifest {
         let Successor::Filling(mut next) = self.successor else {
             return;
         };
+        // The flag that ends the checkpoint witnesses it.
         next.durable_seq = next.next_seq - 1;
         let file = &mut self.file;
         let record = Record::Switched {
@@ -332,7 +383,11 @@ impl Manifest {
             outbox.file(Purpose::Cleanup, FileOp::Remove { path });
             self.successor = Successor::None;
         } else {
+            let is_seal = self.inflight_record == Some(self.durable_record);
             self.file.durable_seq = self.file.next_seq - 1;
+            if !is_seal {
+                self.file.record_seq = self.file.durable_seq;
+            }
         }
         self.finish_write();
     }

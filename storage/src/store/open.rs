@@ -222,6 +222,9 @@ fn manifest_file(outbox: &mut Outbox, recovered: &RecoveredManifest) -> Manifest
         position: recovered.position,
         next_seq: recovered.next_seq,
         durable_seq: recovered.next_seq.saturating_sub(1),
+        // What recovery wrote last is witnessed by nothing yet.
+        record_seq: recovered.next_seq.saturating_sub(1),
+        witnessed_seq: recovered.next_seq.saturating_sub(2),
         prev_hash: recovered.last_hash,
     }
 }

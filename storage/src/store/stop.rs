@@ -37,6 +37,11 @@ transitions! {
 }
 
 impl StopPhase {
+    /// Whether nothing but what is under way is left.
+    pub(crate) fn is_leaving(self) -> bool {
+        self == Self::Leaving
+    }
+
     /// Whether a stop was asked for.
     pub(crate) fn is_begun(self) -> bool {
         self != Self::Running
@@ -77,7 +82,7 @@ impl Store {
             StopPhase::Sealing => self.proceed_sealing(now),
             StopPhase::Marking => {}
             StopPhase::Leaving => {
-                if self.outbox.under_way() == 0 {
+                if self.outbox.under_way() == 0 && !self.manifest.wants_seal() {
                     self.stop.become_next(StopPhase::Done);
                 }
             }

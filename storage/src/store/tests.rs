@@ -4,6 +4,7 @@ mod commit;
 mod crash;
 mod damage;
 mod lookup;
+mod manifest_seal;
 mod many;
 mod model;
 mod retention;

@@ -21,6 +21,10 @@ impl Store {
             self.journal.seal_at = None;
             self.journal.is_seal_due = true;
         }
+        if self.manifest.seal_at.is_some_and(|due| due <= now.instant) {
+            self.manifest.seal_at = None;
+            self.manifest.is_seal_due = true;
+        }
         self.handle_memory_timers(now.instant);
         self.handle_age_timers(now.instant);
         if self.reads.wake_at.is_some_and(|due| due <= now.instant) {
@@ -37,6 +41,7 @@ impl Store {
         let is_serving = !self.stop.is_begun();
         let candidates = [
             self.journal.seal_at,
+            self.manifest.seal_at,
             self.memory_timers.first().map(|(due, _)| *due),
             self.age_timers.first().map(|(due, _)| *due),
             self.reads.wake_at,

@@ -124,12 +124,12 @@ fn silence_is_followed_by_one_sealing_group() {
     let id = world.log(0);
     world.append(id, 1, 10);
     world.settle();
-    let before = world.writes;
+    let before = world.writes_to("/journal/");
     world.advance_ms(5);
     world.settle();
-    assert_eq!(world.writes, before + 1);
+    assert_eq!(world.writes_to("/journal/"), before + 1);
     world.pass_ms(1_000);
-    assert_eq!(world.writes, before + 1);
+    assert_eq!(world.writes_to("/journal/"), before + 1);
 }
 
 #[test]

@@ -18,6 +18,9 @@ use crate::store::{Appended, LogId, ReadBudget, Store, StoreConfig, StoreEvent};
 /// Wall clock at the start of every test, ms.
 pub(super) const EPOCH_MS: i64 = 1_700_000_000_000;
 
+/// Where files that were removed while open live on.
+const UNLINKED: &str = "unlinked/";
+
 pub(super) struct World {
     pub(super) store: Store,
     pub(super) disk: MemoryDisk,
@@ -32,6 +35,8 @@ pub(super) struct World {
     pub(super) was_full: bool,
     /// Device writes so far.
     pub(super) writes: usize,
+    /// Writes to each file.
+    writes_to: BTreeMap<String, usize>,
 }
 
 pub(super) fn small_config() -> StoreConfig {
@@ -99,6 +104,7 @@ impl World {
             capacity: u64::MAX,
             was_full: false,
             writes: 0,
+            writes_to: BTreeMap::new(),
         };
         world.round();
         world
@@ -185,6 +191,15 @@ impl World {
         }
     }
 
+    /// Device writes so far to files whose path has this in it.
+    pub(super) fn writes_to(&self, part: &str) -> usize {
+        let files = self.writes_to.iter();
+        files
+            .filter(|(path, _)| path.contains(part))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
     pub(super) fn flushed(&self, id: LogId) -> u64 {
         self.store.bounds(id).unwrap().flushed_upto.get()
     }
@@ -253,14 +268,11 @@ impl World {
             } => {
                 self.writes += 1;
                 let path = self.paths.get(&file).expect("written files are open");
+                *self.writes_to.entry(path.clone()).or_default() += 1;
                 let mut bytes = pieces.concat();
                 assert!(bytes.len() <= len as usize);
                 bytes.resize(len as usize, 0);
-                // A deleted log's segment may be removed while a write is under way; its descriptor lives on.
-                let is_gone = path.ends_with(".seg") && self.disk.contents(path).is_none();
-                if !is_gone {
-                    self.disk.write(path, position, &bytes).unwrap();
-                }
+                self.disk.write(path, position, &bytes).unwrap();
                 (id, IoOutcome::Written)
             }
             Io::Read {
@@ -274,6 +286,18 @@ impl World {
                 (id, IoOutcome::Bytes(Bytes::from(bytes)))
             }
             Io::File { id, op } => (id, self.perform_file(op)),
+        }
+    }
+
+    /// Removes a path; whoever has the file open still reads and writes it.
+    fn unlink(&mut self, path: &str) {
+        let open = self.paths.iter_mut().filter(|(_, open)| *open == path);
+        let hidden = format!("{UNLINKED}{path}");
+        let is_open = open.map(|(_, open)| open.clone_from(&hidden)).count() > 0;
+        if is_open && self.disk.contents(path).is_some() {
+            self.disk.rename(path, &hidden).unwrap();
+        } else {
+            self.disk.remove(path).unwrap();
         }
     }
 
@@ -328,14 +352,16 @@ impl World {
                 }
             }
             FileOp::Close { file } => {
-                assert!(
-                    self.paths.remove(&file).is_some(),
-                    "only open files are closed"
-                );
+                let path = self.paths.remove(&file);
+                let path = path.expect("only open files are closed");
+                let is_open = self.paths.values().any(|open| *open == path);
+                if path.starts_with(UNLINKED) && !is_open {
+                    self.disk.remove(&path).unwrap();
+                }
                 IoOutcome::Done { len: 0 }
             }
             FileOp::Remove { path } => {
-                self.disk.remove(&path).unwrap();
+                self.unlink(&path);
                 IoOutcome::Done { len: 0 }
             }
             FileOp::Space => {
@@ -386,8 +412,7 @@ impl World {
                     let path = self.paths.get(&file).unwrap().clone();
                     let mut bytes = pieces.concat();
                     bytes.resize(len as usize, 0);
-                    let is_gone = self.disk.contents(&path).is_none();
-                    let sectors = bytes.chunks(512).enumerate().filter(|_| !is_gone);
+                    let sectors = bytes.chunks(512).enumerate();
                     for (sector, part) in sectors.filter(|_| prng.chance(1, 2)) {
                         let at = position + 512 * sector as u64;
                         self.disk.write(&path, at, part).unwrap();
@@ -397,6 +422,9 @@ impl World {
                     self.perform(io);
                 }
             }
+        }
+        for path in self.paths.values().filter(|p| p.starts_with(UNLINKED)) {
+            self.disk.remove(path).unwrap();
         }
         self.disk
     }
