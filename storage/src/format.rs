@@ -8,6 +8,7 @@
 
 pub mod chain;
 pub mod cursor;
+pub mod ends;
 pub mod frame;
 pub mod index_file;
 pub mod journal;

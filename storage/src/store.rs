@@ -14,6 +14,7 @@ mod derived;
 mod flush;
 mod index_load;
 mod journal;
+mod journal_ends;
 mod lifecycle;
 mod lookup;
 mod manifest;

@@ -2,8 +2,8 @@
 //!
 //! Owns: the file header, entries, the body of a journal group.
 //! Never: resolves local log ids; the manifest does.
-//! Invariants: a body is the table of entries followed by the payloads of its appends, in the same order,
-//! back to back; a lineage is one process start, its files are numbered from 0 and its groups from 1
+//! Invariants: a body is the table of entries followed by their payloads, in the same order, back to back;
+//! a lineage is one process start, its files are numbered from 0 and its groups from 1
 //! across files, so (lineage order in the manifest, file number, position) orders everything.
 //! Source: reliability.md 2.2, 2.4.
 
@@ -13,6 +13,7 @@ use model::limits::BLOCK_BYTES;
 use model::offset::{LeaderEpoch, Offset};
 
 use super::cursor::{Reader, Writer, check_kind, seal, unseal};
+use super::ends::{self, Ends};
 use super::frame::{DecodedGroup, EncodedGroup, Frame, FrameKind};
 use super::{FORMAT_VERSION, FormatError, Uid};
 use crate::store::LogId;
@@ -141,9 +142,27 @@ pub struct GroupBuilder {
     payloads: Vec<Bytes>,
     count: u32,
     bytes: usize,
+    /// Entries that say where logs ended: none or one.
+    ends: u32,
 }
 
 impl GroupBuilder {
+    /// Says where logs ended before this group.
+    ///
+    /// # Panics
+    /// If it is not the first entry.
+    pub fn ends(&mut self, ends: &Ends) {
+        assert!(self.count == 0, "where logs ended is said first");
+        let len = ends.payload_len();
+        self.table.u8(ends::KIND).u8(0).u16(0);
+        self.table.u32(u32::try_from(len).unwrap_or(u32::MAX));
+        let payload = ends.encode(&mut self.table);
+        self.table.pad_to(ENTRY_BYTES);
+        self.payloads.push(Bytes::from(payload));
+        (self.count, self.ends) = (1, 1);
+        self.bytes += ENTRY_BYTES + len;
+    }
+
     /// Adds batches of one log; `entry.crc` is computed here.
     pub fn append(&mut self, entry: &AppendEntry, payload: impl IntoIterator<Item = Bytes>) {
         let (mut crc, mut len) = (0, 0);
@@ -192,10 +211,10 @@ impl GroupBuilder {
         self.bytes += ENTRY_BYTES;
     }
 
-    /// Whether no entry was added. An empty group is legal: it seals, carrying only the witness.
+    /// Whether neither append nor witness was added. Such a group is legal: it seals.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.count == 0
+        self.count == self.ends
     }
 
     /// Bytes of the body so far.
@@ -221,7 +240,27 @@ impl GroupBuilder {
     }
 }
 
-/// The entries of a decoded group, each with its payload.
+/// What a decoded group says of where logs ended before it, if it does.
+///
+/// # Errors
+/// As [`entries`].
+pub fn ends(group: &DecodedGroup<'_>) -> Result<Option<Ends>, FormatError> {
+    let mut body = Reader::new(group.body, ENTRY);
+    let count = group.frame.count as usize;
+    if count == 0 || count > ENTRIES_MAX {
+        return Ok(None);
+    }
+    let mut table = Reader::new(body.bytes(count * ENTRY_BYTES)?, ENTRY);
+    let mut row = Reader::new(table.bytes(ENTRY_BYTES)?, ENTRY);
+    if row.u8()? != ends::KIND {
+        return Ok(None);
+    }
+    row.bytes(3)?;
+    let len = row.u32()? as usize;
+    Ends::decode(&mut row, body.bytes(len)?).map(Some)
+}
+
+/// The appends and witnesses of a decoded group, each with its payload.
 ///
 /// # Errors
 /// `Truncated` or `Inconsistent`; the body's checksum was verified, so either is a writer's bug or foreign.
@@ -236,9 +275,16 @@ pub fn entries<'a>(group: &DecodedGroup<'a>) -> Result<Vec<Entry<'a>>, FormatErr
     let mut body = Reader::new(group.body, ENTRY);
     let mut table = Reader::new(body.bytes(count * ENTRY_BYTES)?, ENTRY);
     let mut found = Vec::with_capacity(count);
-    for _ in 0..count {
+    for number in 0..count {
         let fields = Reader::new(table.bytes(ENTRY_BYTES)?, ENTRY);
-        found.push(entry(fields, &mut body)?);
+        match entry(fields, &mut body)? {
+            Some(entry) => found.push(entry),
+            None if number == 0 => {}
+            None => {
+                let (what, why) = (ENTRY, "where logs ended is not said first");
+                return Err(FormatError::Inconsistent { what, why });
+            }
+        }
     }
     if body.remaining() > 0 {
         return Err(FormatError::Inconsistent {
@@ -249,15 +295,18 @@ pub fn entries<'a>(group: &DecodedGroup<'a>) -> Result<Vec<Entry<'a>>, FormatErr
     Ok(found)
 }
 
-fn entry<'a>(mut fields: Reader<'a>, payloads: &mut Reader<'a>) -> Result<Entry<'a>, FormatError> {
+/// The next entry; `None` for the one that says where logs ended.
+fn entry<'a>(
+    mut fields: Reader<'a>,
+    payloads: &mut Reader<'a>,
+) -> Result<Option<Entry<'a>>, FormatError> {
     let kind = fields.u8()?;
     fields.bytes(3)?;
     let len = fields.u32()? as usize;
-    let log = LogId(fields.u64()?);
     match kind {
         1 => {
             let entry = AppendEntry {
-                log,
+                log: LogId(fields.u64()?),
                 topic_tag: fields.u64()?,
                 generation: fields.u32()?,
                 epoch: LeaderEpoch::new(fields.u32()?),
@@ -270,14 +319,18 @@ fn entry<'a>(mut fields: Reader<'a>, payloads: &mut Reader<'a>) -> Result<Entry<
             };
             let payload = payloads.bytes(len)?;
             check_append(&entry, payload)?;
-            Ok(Entry::Append(entry, payload))
+            Ok(Some(Entry::Append(entry, payload)))
         }
-        2 => Ok(Entry::SegDurable(SegDurableEntry {
-            log,
+        2 => Ok(Some(Entry::SegDurable(SegDurableEntry {
+            log: LogId(fields.u64()?),
             segment: fields.uid()?,
             group_seq: fields.u64()?,
             last: Offset::new(fields.u64()?),
-        })),
+        }))),
+        ends::KIND => {
+            Ends::decode(&mut fields, payloads.bytes(len)?)?;
+            Ok(None)
+        }
         _ => Err(FormatError::Inconsistent {
             what: ENTRY,
             why: "unknown kind",

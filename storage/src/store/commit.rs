@@ -15,6 +15,7 @@ use super::journal::{FilePhase, JournalFile, JournalGroup};
 use super::manifest::Then;
 use super::outbox::Purpose;
 use super::{LogId, Store};
+use crate::format::ends::Ends;
 use crate::format::frame::{FRAME_BYTES, Frame};
 use crate::format::journal::{
     AppendEntry, ENTRY_BYTES, GroupBuilder, JournalHeader, SegDurableEntry, topic_tag,
@@ -67,15 +68,18 @@ impl Store {
             self.switch_journal_file();
             return false;
         };
-        let (key, room, position) = (file.key, file.room(), file.position);
-        if room < FIRST_GROUP {
+        let (key, room) = (file.key, file.room());
+        let ends = self.journal.recent.next();
+        let needed = FRAME_BYTES + ends.as_ref().map_or(0, ends_bytes);
+        let room = room.min(GROUP_BYTES_MAX);
+        if room < FIRST_GROUP || room < needed as u64 {
             self.switch_journal_file();
             return false;
         }
-        let budget = room.min(GROUP_BYTES_MAX) - FRAME_BYTES as u64;
         let mut builder = GroupBuilder::default();
+        ends.iter().for_each(|ends| builder.ends(ends));
+        let budget = room - FRAME_BYTES as u64;
         let has_witnesses = self.add_witnesses(&mut builder, key, budget);
-        let seq = self.journal.next_seq;
         let (touched, is_full) = self.add_appends(&mut builder, key, budget);
         if builder.is_empty() && !self.journal.is_seal_due {
             self.journal.give_list(touched);
@@ -85,7 +89,21 @@ impl Store {
             }
             return false;
         }
-        let frame = Frame {
+        let seq = self.journal.next_seq;
+        self.issue_journal_group(key, builder, touched);
+        if has_witnesses && self.journal.witnesses.is_empty() {
+            self.bind_retirement(seq);
+        }
+        true
+    }
+
+    /// Writes a group to the present file.
+    fn issue_journal_group(&mut self, key: FileKey, builder: GroupBuilder, touched: Vec<LogId>) {
+        let Some(file) = self.journal.files.get_mut(&key) else {
+            return;
+        };
+        let (seq, position) = (self.journal.next_seq, file.position);
+        let group = builder.finish(Frame {
             lineage: self.journal.lineage,
             seq,
             block: position / BLOCK_BYTES as u64,
@@ -94,13 +112,21 @@ impl Store {
             count: 0,
             body_len: 0,
             flags: 0,
-        };
-        let group = builder.finish(frame);
-        let is_substantial = !touched.is_empty();
+        });
+        file.position += u64::from(group.len);
+        assert!(
+            file.position <= file.len,
+            "groups stay inside the zeroed file"
+        );
+        let logs = &self.logs;
+        let ends = touched
+            .iter()
+            .filter_map(|id| Some((*id, logs.get(id)?.routed_upto)));
+        self.journal.recent.note((seq, group.len), ends);
         self.journal.inflight.push_back(JournalGroup {
             seq,
+            is_substantial: !touched.is_empty(),
             touched,
-            is_substantial,
             is_done: false,
         });
         self.journal.next_seq += 1;
@@ -108,23 +134,12 @@ impl Store {
         self.journal.witnessed_seq = self.journal.durable_seq;
         self.journal.is_seal_due = false;
         self.journal.seal_at = None;
-        if has_witnesses && self.journal.witnesses.is_empty() {
-            self.bind_retirement(seq);
-        }
-        if let Some(file) = self.journal.files.get_mut(&key) {
-            file.position += u64::from(group.len);
-            assert!(
-                file.position <= file.len,
-                "groups stay inside the zeroed file"
-            );
-        }
         self.outbox.write(
             Purpose::JournalGroup(seq),
             (key, position),
             group.pieces,
             group.len,
         );
-        true
     }
 
     fn add_witnesses(&mut self, builder: &mut GroupBuilder, key: FileKey, budget: u64) -> bool {
@@ -532,6 +547,11 @@ impl Store {
         }
         self.retire_files();
     }
+}
+
+/// Bytes of the entry that says where logs ended.
+fn ends_bytes(ends: &Ends) -> usize {
+    ENTRY_BYTES + ends.payload_len()
 }
 
 /// One block, for writes.

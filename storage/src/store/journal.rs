@@ -13,6 +13,7 @@ use model::limits::GROUPS_INFLIGHT_MAX;
 use model::time::Instant;
 
 use super::LogId;
+use super::journal_ends::RecentEnds;
 use crate::format::Uid;
 use crate::format::journal::SegDurableEntry;
 use crate::io::FileKey;
@@ -99,6 +100,8 @@ pub(crate) struct Journal {
     /// Newest durable group that wants a witness.
     pub(crate) substantial_seq: u64,
     pub(crate) prev_hash: u64,
+    /// Where logs ended in the newest groups.
+    pub(crate) recent: RecentEnds,
     pub(crate) inflight: VecDeque<JournalGroup>,
     /// By file key: numbers are given only when a file becomes present.
     pub(crate) files: BTreeMap<FileKey, JournalFile>,
@@ -124,6 +127,7 @@ impl Journal {
             witnessed_seq: 0,
             substantial_seq: 0,
             prev_hash: 0,
+            recent: RecentEnds::default(),
             inflight: VecDeque::new(),
             files: BTreeMap::new(),
             present: None,

@@ -228,8 +228,10 @@ impl Game {
         let log = self.logs.remove(&number).unwrap();
         let world = self.world();
         world.store.delete_log(world.now, log.id.unwrap());
-        // Only a durable deletion is final.
-        world.settle();
+        // Only a durable deletion is final, and a full manifest needs room for it.
+        let capacity = std::mem::replace(&mut world.capacity, u64::MAX);
+        world.pass_ms(3_000);
+        self.world().capacity = capacity;
     }
 
     fn new_epoch(&mut self) {
