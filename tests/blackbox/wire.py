@@ -11,6 +11,13 @@ class Wire:
         host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), timeout=20)
 
+    @classmethod
+    def over(cls, connected):
+        """Speaks over a socket that is connected already."""
+        wire = cls.__new__(cls)
+        wire.socket = connected
+        return wire
+
     def send_raw(self, data):
         self.socket.sendall(data)
 
