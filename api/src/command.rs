@@ -50,6 +50,9 @@ pub struct Append {
     pub batch: BytesMut,
     /// What its header says; checked against the bytes by the front end.
     pub info: BatchInfo,
+    /// Bytes its records may decompress to where they must be looked at: the front end's share of a bound per
+    /// request.
+    pub inspect_bytes_max: usize,
 }
 
 /// Reads records of one partition.

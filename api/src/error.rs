@@ -75,6 +75,9 @@ impl PartitionError {
     }
 }
 
+/// Faulty records of one batch that are named at most; a client needs the first few to see its mistake.
+pub const FAULTY_RECORDS_MAX: usize = 1_000;
+
 /// Why an append was refused. Nothing was written unless the variant says so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -98,12 +101,20 @@ pub enum AppendError {
     /// The bytes are not an acceptable batch.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// A rule of the topic forbids the batch (for example a record without key in a compacted topic).
+    /// A rule of the topic forbids the batch as a whole.
     #[error("{0}")]
     InvalidRecord(String),
+    /// The topic is compacted and these records have no key; the first [`FAULTY_RECORDS_MAX`] are named.
+    #[error("the topic is compacted: every record needs a key")]
+    KeylessRecords(Vec<u32>),
     /// Timestamp outside `message.timestamp.before/after.max.ms`.
-    #[error("timestamp {0} is outside the range the topic accepts")]
-    InvalidTimestamp(i64),
+    #[error("timestamp {timestamp} is outside the range the topic accepts")]
+    InvalidTimestamp {
+        /// The one that is farthest off, ms.
+        timestamp: i64,
+        /// Records outside the range, the first [`FAULTY_RECORDS_MAX`]; empty if only the header was judged.
+        records: Vec<u32>,
+    },
     /// Producer sequence is neither next nor a known duplicate.  spec: kafka.md 4.9
     #[error("producer sequence {got} does not follow {expected}")]
     OutOfOrder {
@@ -125,11 +136,8 @@ pub enum AppendError {
     #[error("not durable before the deadline; the data stays in the log")]
     TimedOut,
     /// The disk refuses new data until space is freed (reliability.md 2.7).
-    #[error("disk is nearly full: {free_bytes} bytes free")]
-    DiskFull {
-        /// Free bytes when refused.
-        free_bytes: u64,
-    },
+    #[error("the disk is nearly full: nothing is taken until space is freed")]
+    DiskFull,
 }
 
 /// Why a fetch, offset or epoch lookup failed.
@@ -189,6 +197,9 @@ pub enum MetadataError {
     /// Internal topics cannot be deleted or truncated by clients.
     #[error("{0}")]
     Policy(String),
+    /// `delete.topic.enable` is false.
+    #[error("deleting topics is disabled")]
+    DeletionDisabled,
     /// The metadata quorum did not commit in time; the outcome is unknown.
     #[error("metadata change was not committed in time")]
     TimedOut,
@@ -248,6 +259,9 @@ pub enum GroupError {
     /// Topic or partition unknown.
     #[error("unknown topic or partition")]
     UnknownTopicOrPartition,
+    /// No topic with that id.
+    #[error("unknown topic id")]
+    UnknownTopicId,
     /// A live member subscribes to the topic.
     #[error("group is subscribed to the topic")]
     Subscribed,

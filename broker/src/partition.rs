@@ -2,7 +2,7 @@
 //!
 //! Owns: what an append must obey, what a fetch may see, the waiters.
 //! Never: knows topics, groups or the metadata image; the shard hands in what follows from them.
-//! Invariants: every waiter is answered exactly once; waiters are bounded by
+//! Invariants: every waiter is answered exactly once; waiters of each kind are bounded by
 //! `limits::WAITERS_PER_PARTITION_MAX`.
 //! Source: architecture.md section 6; kafka.md 4.3 to 4.5.
 
@@ -16,7 +16,7 @@ use model::ids::TopicPartition;
 use model::offset::LeaderEpoch;
 use storage::LogId;
 
-pub use append::{AppendRules, Depth, TimeRule};
+pub use append::{AppendRules, Depth, Examined, TimeRule};
 pub use waiters::{AppendTarget, AppendWaiter, FetchNeed, FetchWaiter, LookupWaiter, Waiters};
 
 /// A partition that this shard leads.

@@ -56,6 +56,7 @@ pub(crate) enum Code {
     NonEmptyGroup = 68,
     GroupIdNotFound = 69,
     FetchSessionIdNotFound = 70,
+    TopicDeletionDisabled = 73,
     FencedLeaderEpoch = 74,
     UnknownLeaderEpoch = 75,
     UnsupportedCompressionType = 76,
@@ -128,15 +129,15 @@ pub(crate) fn append(error: &AppendError) -> Code {
         AppendError::TooLarge { .. } => Code::MessageTooLarge,
         AppendError::LargerThanSegment { .. } => Code::RecordListTooLarge,
         AppendError::Batch(error) => batch(error),
-        AppendError::InvalidRecord(_) => Code::InvalidRecord,
-        AppendError::InvalidTimestamp(_) => Code::InvalidTimestamp,
+        AppendError::InvalidRecord(_) | AppendError::KeylessRecords(_) => Code::InvalidRecord,
+        AppendError::InvalidTimestamp { .. } => Code::InvalidTimestamp,
         AppendError::OutOfOrder { .. } => Code::OutOfOrderSequenceNumber,
         AppendError::ProducerFenced => Code::InvalidProducerEpoch,
         AppendError::NoTransaction => Code::InvalidTxnState,
         AppendError::InternalTopic => Code::InvalidTopicException,
         AppendError::TimedOut => Code::RequestTimedOut,
         // Retriable: space may be freed, and another broker may lead by then.
-        AppendError::DiskFull { .. } => Code::KafkaStorageError,
+        AppendError::DiskFull => Code::KafkaStorageError,
     }
 }
 
@@ -170,6 +171,7 @@ pub(crate) fn metadata(error: &MetadataError) -> Code {
         MetadataError::InvalidConfig(_) => Code::InvalidConfig,
         MetadataError::InvalidRequest(_) => Code::InvalidRequest,
         MetadataError::Policy(_) | MetadataError::LimitReached(_) => Code::PolicyViolation,
+        MetadataError::DeletionDisabled => Code::TopicDeletionDisabled,
         MetadataError::TimedOut => Code::RequestTimedOut,
     }
 }
@@ -194,6 +196,7 @@ pub(crate) fn group(error: GroupError) -> Code {
         GroupError::NonEmpty => Code::NonEmptyGroup,
         GroupError::MetadataTooLarge => Code::OffsetMetadataTooLarge,
         GroupError::UnknownTopicOrPartition => Code::UnknownTopicOrPartition,
+        GroupError::UnknownTopicId => Code::UnknownTopicId,
         GroupError::Subscribed => Code::GroupSubscribedToTopic,
     }
 }

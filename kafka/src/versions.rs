@@ -263,5 +263,10 @@ const PAGE_TAIL: &str = "
 
 - Each connection may have 100 unanswered requests; beyond that it is not read until some are answered.
 - `fetch.max.bytes` is capped at 55 MiB, as in Kafka.
+- A fetch waits 60 seconds at most, whatever `fetch.max.wait.ms` says.
 - A request frame may have 100 MiB with records, 16 MiB with partitions or members, 4 MiB otherwise.
+- One request may create 10,000 topics or describe the configs of 10,000 resources. What a request names twice
+  (topics of Metadata, groups, committed offsets, resources) is answered once.
+- Where the broker must look into compressed batches (compacted topics, or all with deep validation), those of
+  one request may decompress to 128 MiB plus 64 times their size; a batch beyond its share is INVALID_RECORD.
 ";

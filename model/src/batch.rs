@@ -19,7 +19,7 @@ mod vectors;
 pub mod view;
 
 pub use builder::{BatchBuilder, NewRecord};
-pub use deep::{DeepCheck, KeyRule, deep_check};
+pub use deep::{DeepCheck, KeyRule, deep_check, deep_check_within};
 pub use marker::{Marker, Outcome};
 pub use records::{Headers, Record, Records};
 pub use stamp::{stamp_log_append_time, stamp_offset_epoch};

@@ -59,8 +59,12 @@ pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
 /// Batches remembered per producer: the Java client's `max.in.flight.requests.per.connection` ceiling.  spec: KIP-98
 pub const PRODUCER_BATCHES_MAX: usize = 5;
 
-/// Waiters (produce and fetch) parked on one partition.
+/// Requests of one kind (appends, reads, deletions) parked on one partition.
 pub const WAITERS_PER_PARTITION_MAX: usize = 16_384;
+
+/// Fetches of one connection parked on one partition. A client polls a partition once at a time; this keeps one
+/// connection from taking the room of all others.
+pub const FETCHES_PER_CONNECTION_MAX: usize = 8;
 
 /// Members of one consumer group. Kafka's `group.max.size` is unbounded; ours is not.
 pub const GROUP_MEMBERS_MAX: usize = 2_000;

@@ -203,10 +203,18 @@ pub(super) fn fail_results(results: Vec<ElementResult>, error: GroupError) -> Ve
     results.into_iter().map(fail).collect()
 }
 
+/// The error for a topic that is not there.
+pub(super) const fn unknown_topic(key: &TopicKey) -> GroupError {
+    match key {
+        TopicKey::Name(_) => GroupError::UnknownTopicOrPartition,
+        TopicKey::Id(_) => GroupError::UnknownTopicId,
+    }
+}
+
 fn check_element(element: &OffsetToCommit, topics: &dyn Topics) -> Result<String, GroupError> {
     let found = topics
         .resolve(&element.topic)
-        .ok_or(GroupError::UnknownTopicOrPartition)?;
+        .ok_or_else(|| unknown_topic(&element.topic))?;
     let (name, _, partitions) = found;
     if element.partition.get() >= partitions {
         return Err(GroupError::UnknownTopicOrPartition);
@@ -311,7 +319,7 @@ fn topic_name(key: &TopicKey, topics: &dyn Topics) -> Result<String, GroupError>
         TopicKey::Id(_) => topics
             .resolve(key)
             .map(|(name, _, _)| name)
-            .ok_or(GroupError::UnknownTopicOrPartition),
+            .ok_or_else(|| unknown_topic(key)),
     }
 }
 

@@ -34,6 +34,16 @@ pub fn plan_create(
     topic: &NewTopic,
     id: TopicId,
 ) -> Result<TopicSpec, MetadataError> {
+    plan_one(Lookup { image, config }, &mut Room::of(image), topic, id)
+}
+
+fn plan_one(
+    lookup: Lookup<'_>,
+    room: &mut Room,
+    topic: &NewTopic,
+    id: TopicId,
+) -> Result<TopicSpec, MetadataError> {
+    let Lookup { image, config } = lookup;
     names::check(&topic.name)?;
     if image.topic_by_name(&topic.name).is_some() {
         return Err(MetadataError::TopicExists(topic.name.clone()));
@@ -42,15 +52,16 @@ pub fn plan_create(
         return Err(collision(&topic.name, other));
     }
     let configs = checked_configs(image, config, &topic.configs)?;
+    room.check_topic()?;
     let assignment = match topic.assignment.is_empty() {
-        true => automatic(image, config, topic, id)?,
-        false => manual(image, topic)?,
+        true => automatic(lookup, room, topic, id)?,
+        false => {
+            room.check_partitions(topic.assignment.len())?;
+            manual(image, topic)?
+        }
     };
-    check_room(image, assignment.len())?;
-    if image.topic_count() >= limits::TOPICS_MAX {
-        let what = format!("the cluster has {} topics", limits::TOPICS_MAX);
-        return Err(MetadataError::LimitReached(what));
-    }
+    room.topics -= 1;
+    room.partitions -= assignment.len() as u64;
     let is_internal = names::is_internal(&topic.name);
     Ok(TopicSpec {
         name: topic.name.clone(),
@@ -70,16 +81,49 @@ pub fn plan_create_all(
 ) -> Vec<Result<TopicSpec, MetadataError>> {
     let mut names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
     names.sort_unstable();
+    let (lookup, mut room) = (Lookup { image, config }, Room::of(image));
     topics
         .iter()
         .map(|topic| {
-            if occurrences(&names, topic.name.as_str()) > 1 {
+            if is_repeated(&names, topic.name.as_str()) {
                 let what = format!("topic {} is named twice", topic.name);
                 return Err(MetadataError::InvalidRequest(what));
             }
-            plan_create(image, config, topic, fresh_id(image, prng))
+            plan_one(lookup, &mut room, topic, fresh_id(image, prng))
         })
         .collect()
+}
+
+/// What may still be created. A request counts as a whole, before anything of it is laid out: otherwise one of
+/// many large topics would take as much memory as it pleases.
+struct Room {
+    topics: usize,
+    partitions: u64,
+}
+
+impl Room {
+    fn of(image: &Image) -> Self {
+        Self {
+            topics: limits::TOPICS_MAX.saturating_sub(image.topic_count()),
+            partitions: PARTITIONS_MAX.saturating_sub(image.partition_count()),
+        }
+    }
+
+    fn check_topic(&self) -> Result<(), MetadataError> {
+        if self.topics > 0 {
+            return Ok(());
+        }
+        let what = format!("the cluster may have {} topics", limits::TOPICS_MAX);
+        Err(MetadataError::LimitReached(what))
+    }
+
+    fn check_partitions(&self, partitions: usize) -> Result<(), MetadataError> {
+        if partitions as u64 <= self.partitions {
+            return Ok(());
+        }
+        let what = format!("the cluster may have {PARTITIONS_MAX} partitions");
+        Err(MetadataError::LimitReached(what))
+    }
 }
 
 /// What a created topic looks like; with validate-only pass a spec with [`TopicId::NONE`].
@@ -111,7 +155,7 @@ pub fn plan_delete(
     let is_enabled = settings::is_enabled(image, config, "delete.topic.enable");
     let one = |key: &TopicKey| {
         let topic = image.resolve(key).ok_or_else(|| unknown(key))?;
-        if occurrences(&ids, topic.id) > 1 {
+        if is_repeated(&ids, topic.id) {
             let what = format!("topic {} is named twice", topic.name);
             return Err(MetadataError::InvalidRequest(what));
         }
@@ -122,9 +166,7 @@ pub fn plan_delete(
             )));
         }
         if !is_enabled {
-            return Err(MetadataError::Policy(
-                "deleting topics is disabled".to_owned(),
-            ));
+            return Err(MetadataError::DeletionDisabled);
         }
         Ok(topic.id)
     };
@@ -142,24 +184,27 @@ pub fn plan_create_partitions(
 ) -> Vec<Result<AddedPartitions, MetadataError>> {
     let mut names: Vec<&str> = topics.iter().map(|(name, ..)| name.as_str()).collect();
     names.sort_unstable();
+    let mut room = Room::of(image);
     topics
         .iter()
-        .map(|(name, total, manual)| {
-            if occurrences(&names, name.as_str()) > 1 {
-                let what = format!("topic {name} is named twice");
+        .map(|wanted| {
+            if is_repeated(&names, wanted.0.as_str()) {
+                let what = format!("topic {} is named twice", wanted.0);
                 return Err(MetadataError::InvalidRequest(what));
             }
-            plan_added(image, name, *total, manual)
+            let added = plan_added(image, &room, wanted)?;
+            room.partitions -= added.1.len() as u64;
+            Ok(added)
         })
         .collect()
 }
 
 fn plan_added(
     image: &Image,
-    name: &str,
-    total: u32,
-    manual: &[Vec<BrokerId>],
+    room: &Room,
+    (name, total, manual): &(String, u32, Vec<Vec<BrokerId>>),
 ) -> Result<AddedPartitions, MetadataError> {
+    let total = *total;
     let key = || TopicKey::Name(name.to_owned());
     let topic = image
         .topic_by_name(name)
@@ -171,7 +216,7 @@ fn plan_added(
     }
     check_partition_count(total as usize)?;
     let count = total - old;
-    check_room(image, count as usize)?;
+    room.check_partitions(count as usize)?;
     let width = topic
         .partitions
         .first()
@@ -186,24 +231,26 @@ fn plan_added(
             count,
             replicas,
         };
-        return Ok((name.to_owned(), assign(&brokers, spread), old));
+        return Ok((name.clone(), assign(&brokers, spread), old));
     }
     if manual.len() != count as usize {
         let what = format!("{} assignments for {count} new partitions", manual.len());
         return Err(MetadataError::InvalidAssignment(what));
     }
     check_manual(image, manual, width)?;
-    Ok((name.to_owned(), manual.to_vec(), old))
+    Ok((name.clone(), manual.clone(), old))
 }
 
 fn automatic(
-    image: &Image,
-    config: &BrokerConfig,
+    lookup: Lookup<'_>,
+    room: &Room,
     topic: &NewTopic,
     id: TopicId,
 ) -> Result<Vec<Vec<BrokerId>>, MetadataError> {
+    let Lookup { image, config } = lookup;
     let count = topic.partitions.unwrap_or(config.partitions_default);
     check_partition_count(count as usize)?;
+    room.check_partitions(count as usize)?;
     let brokers: Vec<BrokerId> = image.broker_ids().collect();
     check_brokers(&brokers)?;
     let wanted = topic
@@ -290,14 +337,6 @@ fn check_brokers(brokers: &[BrokerId]) -> Result<(), MetadataError> {
     Ok(())
 }
 
-fn check_room(image: &Image, partitions: usize) -> Result<(), MetadataError> {
-    if image.partition_count() + partitions as u64 > PARTITIONS_MAX {
-        let what = format!("the cluster may have {PARTITIONS_MAX} partitions");
-        return Err(MetadataError::LimitReached(what));
-    }
-    Ok(())
-}
-
 /// Checks the overrides of a new topic; a missing value means the default.
 fn checked_configs(
     image: &Image,
@@ -341,11 +380,9 @@ fn fresh_id(image: &Image, prng: &mut Prng) -> TopicId {
     }
 }
 
-fn occurrences<T: Ord>(sorted: &[T], wanted: T) -> usize {
+fn is_repeated<T: Ord>(sorted: &[T], wanted: T) -> bool {
     let first = sorted.partition_point(|item| *item < wanted);
     sorted
-        .iter()
-        .skip(first)
-        .take_while(|item| **item == wanted)
-        .count()
+        .get(first + 1)
+        .is_some_and(|second| *second == wanted)
 }

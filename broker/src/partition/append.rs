@@ -5,8 +5,8 @@
 //! Invariants: a refused batch left no trace.
 //! Source: kafka.md 3.2, 3.5.
 
-use api::error::AppendError;
-use model::batch::{BatchInfo, Compression, KeyRule, deep_check};
+use api::error::{AppendError, FAULTY_RECORDS_MAX};
+use model::batch::{BatchInfo, Compression, KeyRule, Records, deep_check_within};
 use model::time::Timestamp;
 
 /// Which timestamps a topic takes.
@@ -47,6 +47,17 @@ pub struct AppendRules {
     pub depth: Depth,
 }
 
+/// A batch from a client and how far it may be looked into.
+#[derive(Clone, Copy, Debug)]
+pub struct Examined<'a> {
+    /// The bytes.
+    pub batch: &'a [u8],
+    /// What its header says.
+    pub info: &'a BatchInfo,
+    /// Bytes its records may decompress to.
+    pub bytes_max: usize,
+}
+
 /// Smallest and largest timestamp of a batch, ms; -1 where there is none.
 #[derive(Clone, Copy)]
 struct TimeSpan {
@@ -54,17 +65,26 @@ struct TimeSpan {
     latest: i64,
 }
 
+/// Timestamps that a topic takes now, ms. -1 means "no timestamp" and is legal (kafka.md 3.5).
+#[derive(Clone, Copy)]
+struct TimeRange {
+    first: i64,
+    last: i64,
+}
+
+impl TimeRange {
+    const fn has(self, timestamp: i64) -> bool {
+        timestamp < 0 || (self.first <= timestamp && timestamp <= self.last)
+    }
+}
+
 impl AppendRules {
     /// Judges one batch from a client.
     ///
     /// # Errors
     /// The first rule that is broken, in the order of kafka.md 3.2.
-    pub fn check(
-        &self,
-        batch: &[u8],
-        info: &BatchInfo,
-        wall: Timestamp,
-    ) -> Result<(), AppendError> {
+    pub fn check(&self, examined: Examined<'_>, wall: Timestamp) -> Result<(), AppendError> {
+        let info = examined.info;
         if info.bytes > self.batch_bytes_max {
             let limit = self.batch_bytes_max;
             return Err(AppendError::TooLarge {
@@ -82,8 +102,21 @@ impl AppendRules {
         if info.is_transactional {
             return Err(AppendError::NoTransaction);
         }
-        let span = self.check_records(batch, info)?;
-        self.check_time(span, wall)
+        let span = self.check_records(examined)?;
+        match self.time {
+            TimeRule::LogAppendTime => Ok(()),
+            TimeRule::CreateTime {
+                before_max_ms,
+                after_max_ms,
+            } => {
+                let now = wall.as_millis();
+                let range = TimeRange {
+                    first: now.saturating_sub(before_max_ms),
+                    last: now.saturating_add(after_max_ms),
+                };
+                self.check_time(examined, span, range)
+            }
+        }
     }
 
     fn is_walked(&self, info: &BatchInfo) -> bool {
@@ -92,46 +125,64 @@ impl AppendRules {
             || self.keys == KeyRule::Required
     }
 
-    fn check_records(&self, batch: &[u8], info: &BatchInfo) -> Result<TimeSpan, AppendError> {
+    fn check_records(&self, examined: Examined<'_>) -> Result<TimeSpan, AppendError> {
+        let Examined {
+            batch,
+            info,
+            bytes_max,
+        } = examined;
         if !self.is_walked(info) {
             return Ok(TimeSpan {
                 earliest: info.base_timestamp,
                 latest: info.max_timestamp,
             });
         }
-        let found = deep_check(batch, info, self.keys)?;
+        let found = deep_check_within(batch, info, self.keys, bytes_max)?;
         if !found.has_required_keys() {
-            let what = format!(
-                "the topic is compacted and {} records have no key, the first at index {}",
-                found.keyless.len(),
-                found.keyless.first().copied().unwrap_or(0),
-            );
-            return Err(AppendError::InvalidRecord(what));
+            let mut keyless = found.keyless;
+            keyless.truncate(FAULTY_RECORDS_MAX);
+            return Err(AppendError::KeylessRecords(keyless));
         }
         Ok(TimeSpan {
             earliest: found.min_timestamp,
-            latest: found.max_timestamp,
+            // The log believes the header: retention and lookups go by it.
+            latest: found.max_timestamp.max(info.max_timestamp),
         })
     }
 
-    fn check_time(&self, span: TimeSpan, wall: Timestamp) -> Result<(), AppendError> {
-        let TimeRule::CreateTime {
-            before_max_ms,
-            after_max_ms,
-        } = self.time
-        else {
+    fn check_time(
+        &self,
+        examined: Examined<'_>,
+        span: TimeSpan,
+        range: TimeRange,
+    ) -> Result<(), AppendError> {
+        let ends = [span.earliest, span.latest];
+        let Some(timestamp) = ends.into_iter().find(|end| !range.has(*end)) else {
             return Ok(());
         };
-        let now = wall.as_millis();
-        // -1 means "no timestamp" and is legal (kafka.md 3.5).
-        if span.earliest >= 0 && now.saturating_sub(span.earliest) > before_max_ms {
-            return Err(AppendError::InvalidTimestamp(span.earliest));
-        }
-        if span.latest >= 0 && span.latest.saturating_sub(now) > after_max_ms {
-            return Err(AppendError::InvalidTimestamp(span.latest));
-        }
-        Ok(())
+        let records = if self.is_walked(examined.info) {
+            records_outside(examined, range)?
+        } else {
+            Vec::new()
+        };
+        Err(AppendError::InvalidTimestamp { timestamp, records })
     }
+}
+
+/// Indexes of the records whose timestamps the topic does not take.
+fn records_outside(examined: Examined<'_>, range: TimeRange) -> Result<Vec<u32>, AppendError> {
+    let Examined {
+        batch,
+        info,
+        bytes_max,
+    } = examined;
+    let mut scratch = Vec::new();
+    let records = Records::open_within(batch, info, &mut scratch, bytes_max)?;
+    let outside = (0_u32..).zip(records).filter_map(|(index, record)| {
+        let timestamp = record.ok()?.timestamp(info);
+        (!range.has(timestamp)).then_some(index)
+    });
+    Ok(outside.take(FAULTY_RECORDS_MAX).collect())
 }
 
 #[cfg(test)]

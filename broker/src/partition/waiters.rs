@@ -8,8 +8,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use api::Origin;
 use api::command::{Fetch, ListOffset};
+use api::{Origin, Ticket};
 use model::limits;
 use model::offset::Offset;
 
@@ -85,10 +85,34 @@ pub struct Waiters {
 }
 
 impl Waiters {
-    /// Whether nobody else may park here.
+    /// Whether one more append may park. Readers have room of their own: they cannot keep writers out.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.len() >= limits::WAITERS_PER_PARTITION_MAX
+    pub fn has_room_for_append(&self) -> bool {
+        self.appends.len() < limits::WAITERS_PER_PARTITION_MAX
+    }
+
+    /// Whether one more lookup may park.
+    #[must_use]
+    pub fn has_room_for_lookup(&self) -> bool {
+        self.fetches.len() + self.lookups.len() < limits::WAITERS_PER_PARTITION_MAX
+    }
+
+    /// Whether one more fetch of this connection may park.
+    #[must_use]
+    pub fn has_room_for_fetch(&self, origin: Origin) -> bool {
+        let with = |ticket| Origin {
+            ticket: Ticket(ticket),
+            ..origin
+        };
+        let most = limits::FETCHES_PER_CONNECTION_MAX;
+        let own = self.fetches.range(with(0)..=with(u64::MAX));
+        self.has_room_for_lookup() && own.take(most).count() < most
+    }
+
+    /// Whether one more deletion may park.
+    #[must_use]
+    pub fn has_room_for_deletion(&self) -> bool {
+        self.deletions.len() < limits::WAITERS_PER_PARTITION_MAX
     }
 
     /// How many wait.
@@ -105,7 +129,10 @@ impl Waiters {
 
     /// Parks an append. Those come in offset order, except duplicates of batches that are not durable yet.
     pub fn park_append(&mut self, waiter: AppendWaiter) {
-        assert!(!self.is_full(), "the bound is checked before the append");
+        assert!(
+            self.has_room_for_append(),
+            "the bound is checked before the append"
+        );
         let is_newest = self
             .appends
             .back()
@@ -152,7 +179,10 @@ impl Waiters {
 
     /// Parks a fetch.
     pub fn park_fetch(&mut self, origin: Origin, waiter: FetchWaiter) {
-        assert!(!self.is_full(), "the bound is checked before parking");
+        assert!(
+            self.has_room_for_fetch(origin),
+            "the bound is checked before parking"
+        );
         self.fetches.insert(origin, waiter);
     }
 
@@ -193,7 +223,10 @@ impl Waiters {
 
     /// Parks a lookup.
     pub fn park_lookup(&mut self, waiter: LookupWaiter) {
-        assert!(!self.is_full(), "the bound is checked before parking");
+        assert!(
+            self.has_room_for_lookup(),
+            "the bound is checked before parking"
+        );
         self.lookups.push_back(waiter);
     }
 
@@ -213,7 +246,10 @@ impl Waiters {
 
     /// Parks a deletion of the records below `before`.
     pub fn park_deletion(&mut self, origin: Origin, before: Offset) {
-        assert!(!self.is_full(), "the bound is checked before parking");
+        assert!(
+            self.has_room_for_deletion(),
+            "the bound is checked before parking"
+        );
         self.deletions.push_back((origin, before));
     }
 

@@ -5,6 +5,8 @@
 //! Invariants: validate-only proposes nothing; a request whose elements are all refused proposes nothing.
 //! Source: kafka.md 4.6, 4.12.
 
+use std::collections::BTreeSet;
+
 use api::error::MetadataError;
 use api::metadata::{ConfigChange, NewTopic, TopicFilter, TopicKey};
 use api::reply::DeletedTopic;
@@ -19,7 +21,7 @@ use crate::metadata::{
     plan_create_partitions, plan_delete, settings,
 };
 
-/// Topics one metadata request may create.
+/// Topics one metadata request may create; those that exist do not count.
 const AUTO_CREATE_MAX: usize = 1_000;
 
 /// Whether a change is made or only checked.
@@ -131,20 +133,23 @@ impl Shard {
         {
             return Vec::new();
         }
-        let mut missing: Vec<NewTopic> = Vec::new();
-        for key in keys.iter().take(AUTO_CREATE_MAX) {
+        let mut names = BTreeSet::new();
+        for key in keys {
             let TopicKey::Name(name) = key else { continue };
-            let is_repeated = missing.iter().any(|topic| topic.name == *name);
-            if self.image.topic_by_name(name).is_none() && !is_repeated {
-                missing.push(NewTopic {
-                    name: name.clone(),
-                    partitions: None,
-                    replication_factor: None,
-                    assignment: Vec::new(),
-                    configs: Vec::new(),
-                });
+            if names.len() < AUTO_CREATE_MAX && self.image.topic_by_name(name).is_none() {
+                names.insert(name);
             }
         }
+        let missing: Vec<NewTopic> = names
+            .into_iter()
+            .map(|name| NewTopic {
+                name: name.clone(),
+                partitions: None,
+                replication_factor: None,
+                assignment: Vec::new(),
+                configs: Vec::new(),
+            })
+            .collect();
         let planned = plan_create_all(&self.image, config, &missing, &mut self.prng);
         // What may not be created is answered as what it is: unknown, or an illegal name.
         planned.into_iter().filter_map(Result::ok).collect()

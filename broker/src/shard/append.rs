@@ -18,7 +18,7 @@ use model::time::{Instant, Now};
 use storage::{Admit, IoError, LogId};
 
 use super::{Due, Shard};
-use crate::partition::{AppendTarget, AppendWaiter, TimeRule};
+use crate::partition::{AppendTarget, AppendWaiter, Examined, TimeRule};
 
 /// A batch that is in the log, durable or not.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,7 @@ struct Candidate {
     acks: Acks,
     batch: BytesMut,
     info: BatchInfo,
+    inspect_bytes_max: usize,
 }
 
 impl Shard {
@@ -45,6 +46,7 @@ impl Shard {
             deadline,
             batch,
             info,
+            inspect_bytes_max,
         } = append;
         let placed = self
             .locate(&topic, partition)
@@ -57,6 +59,7 @@ impl Shard {
                         acks,
                         batch,
                         info,
+                        inspect_bytes_max,
                     },
                 )?;
                 Ok((log, placed))
@@ -84,7 +87,7 @@ impl Shard {
             .directory
             .get_mut(log)
             .ok_or(PartitionError::NotLeader)?;
-        if partition.waiters.is_full() {
+        if !partition.waiters.has_room_for_append() {
             return Err(PartitionError::Busy.into());
         }
         let appended = self.store.append(now, log, batch, &info).map_err(refused)?;
@@ -132,10 +135,13 @@ impl Shard {
         if partition.is_internal {
             return Err(AppendError::InternalTopic);
         }
-        partition
-            .rules
-            .check(&candidate.batch, &candidate.info, now.wall)?;
-        if candidate.acks != Acks::None && partition.waiters.is_full() {
+        let examined = Examined {
+            batch: &candidate.batch,
+            info: &candidate.info,
+            bytes_max: candidate.inspect_bytes_max,
+        };
+        partition.rules.check(examined, now.wall)?;
+        if candidate.acks != Acks::None && !partition.waiters.has_room_for_append() {
             return Err(PartitionError::Busy.into());
         }
         match self.store.admit(now, log, &candidate.info) {
@@ -258,7 +264,7 @@ impl Shard {
 /// How a refusal of the store looks to a client.
 fn refused(error: IoError) -> AppendError {
     match error {
-        IoError::NoSpace => AppendError::DiskFull { free_bytes: 0 },
+        IoError::NoSpace => AppendError::DiskFull,
         IoError::Device(_) | IoError::Short | IoError::NotFound => {
             PartitionError::Storage(error.to_string()).into()
         }

@@ -164,7 +164,7 @@ impl Shard {
             (FetchNeed::Data, Some(_)) => deadline,
             (FetchNeed::Data, None) => return self.reply_fetched(origin, Ok(empty(&bounds))),
         };
-        if partition.waiters.is_full() {
+        if !partition.waiters.has_room_for_fetch(origin) {
             return self.reply_fetched(origin, Err(PartitionError::Busy.into()));
         }
         assert!(

@@ -74,7 +74,7 @@ impl Shard {
         let result = lookup::try_lookup(partition, &mut self.store, now, &waiter.query);
         if let Some(result) = result {
             self.reply(waiter.origin, Reply::Offset(result));
-        } else if partition.waiters.is_full() {
+        } else if !partition.waiters.has_room_for_lookup() {
             let busy = ReadError::Partition(PartitionError::Busy);
             self.reply(waiter.origin, Reply::Offset(Err(busy)));
         } else {
@@ -101,7 +101,7 @@ impl Shard {
         if before <= bounds.log_start && !partition.waiters.has_deletion() {
             return Ok(Some(bounds.log_start));
         }
-        if partition.waiters.is_full() {
+        if !partition.waiters.has_room_for_deletion() {
             return Err(DeleteRecordsError::Read(PartitionError::Busy.into()));
         }
         partition.waiters.park_deletion(origin, before);

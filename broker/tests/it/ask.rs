@@ -13,7 +13,7 @@ use api::{Command, Origin, Reply};
 use broker::metadata::{MetadataCommand, OFFSETS_TOPIC, TopicSpec};
 use bytes::BytesMut;
 use model::batch::{BatchBuilder, BatchInfo, BatchProducer, Batches, NewRecord};
-use model::ids::{BatchSequence, PartitionId, ProducerEpoch, ProducerId, TopicId};
+use model::ids::{BatchSequence, ConnectionId, PartitionId, ProducerEpoch, ProducerId, TopicId};
 use model::offset::Offset;
 use model::time::Instant;
 
@@ -73,6 +73,7 @@ pub(crate) fn append(rig: &Rig, topic: &str, batch: BytesMut) -> Append {
         deadline: rig.deadline(10_000),
         batch,
         info,
+        inspect_bytes_max: 1 << 20,
     }
 }
 
@@ -246,6 +247,26 @@ impl Rig {
             wait_until: Some(until),
             ..fetch
         }))
+    }
+
+    /// The same from this connection.
+    pub(crate) fn send_fetch_from(
+        &mut self,
+        connection: u64,
+        fetch: Fetch,
+        until: Instant,
+    ) -> Origin {
+        let origin = Origin {
+            connection: ConnectionId::new(connection),
+            ..self.origin()
+        };
+        let wait_until = Some(until);
+        let fetch = Fetch {
+            wait_until,
+            ..fetch
+        };
+        self.send_as(origin, Command::Fetch(fetch));
+        origin
     }
 
     pub(crate) fn fetched(&mut self, origin: Origin) -> Option<Result<Fetched, ReadError>> {

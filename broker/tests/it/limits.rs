@@ -14,7 +14,7 @@ use api::{Command, Reply};
 use broker::CoreMessage;
 use broker::metadata::OFFSETS_TOPIC;
 use model::ids::PartitionId;
-use model::limits;
+use model::limits::{self, FETCHES_PER_CONNECTION_MAX};
 use model::offset::Offset;
 
 use crate::ask::{P0, append, batch, fetch, large_batch, named, offsets};
@@ -44,25 +44,43 @@ fn a_partition_of_another_shard_is_not_led_here() {
 }
 
 #[test]
-fn too_many_waiters_on_one_partition_are_told_so() {
+fn too_many_readers_of_one_partition_are_told_so_and_keep_no_writer_out() {
     let mut rig = Rig::new();
     rig.create("t", &[]);
     let until = rig.deadline(30_000);
-    for _ in 0..limits::WAITERS_PER_PARTITION_MAX {
-        rig.send_fetch(fetch("t", 0), until);
+    let at_end = |rig: &mut Rig, connection| rig.send_fetch_from(connection, fetch("t", 0), until);
+    let count = u64::try_from(limits::WAITERS_PER_PARTITION_MAX).unwrap();
+    for connection in 0..count {
+        at_end(&mut rig, connection);
     }
     assert!(rig.replies.is_empty());
-    let origin = rig.send_fetch(fetch("t", 0), until);
-    let busy = PartitionError::Busy;
-    assert_eq!(
-        rig.fetched(origin),
-        Some(Err(ReadError::Partition(busy.clone())))
-    );
-    let one = batch(rig.now.wall.as_millis(), 1);
-    assert_eq!(rig.append("t", one), Err(AppendError::Partition(busy)));
+    let origin = at_end(&mut rig, count);
+    let busy = ReadError::Partition(PartitionError::Busy);
+    assert_eq!(rig.fetched(origin), Some(Err(busy)));
     rig.pass(Duration::from_secs(31));
     assert_eq!(rig.replies.len(), limits::WAITERS_PER_PARTITION_MAX);
-    assert_eq!(rig.fill("t", 1), 0, "there is room again");
+    rig.replies.clear();
+    let until = rig.deadline(30_000);
+    for connection in 0..count {
+        rig.send_fetch_from(connection, fetch("t", 0), until);
+    }
+    assert_eq!(rig.fill("t", 1), 0, "a writer has room of its own");
+}
+
+#[test]
+fn one_connection_cannot_take_the_room_of_all_readers() {
+    let mut rig = Rig::new();
+    rig.create("t", &[]);
+    let until = rig.deadline(30_000);
+    for _ in 0..FETCHES_PER_CONNECTION_MAX {
+        rig.send_fetch_from(7, fetch("t", 0), until);
+    }
+    assert!(rig.replies.is_empty());
+    let refused = rig.send_fetch_from(7, fetch("t", 0), until);
+    let busy = ReadError::Partition(PartitionError::Busy);
+    assert_eq!(rig.fetched(refused), Some(Err(busy)));
+    rig.send_fetch_from(8, fetch("t", 0), until);
+    assert!(rig.replies.is_empty(), "others have room");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use api::error::MetadataError;
 use api::metadata::{MetadataView, TopicFilter, TopicKey};
 use api::{Command, Reply};
 use broker::BrokerConfig;
-use broker::metadata::OFFSETS_TOPIC;
+use broker::metadata::{MetadataCommand, OFFSETS_TOPIC, TopicSpec};
 use model::ids::TopicId;
 
 use crate::ask::named;
@@ -106,6 +106,28 @@ fn a_missing_topic_is_created_if_the_client_asks() {
     ));
     assert_eq!(view.topics[2].1.as_ref().unwrap().id, topic.id);
     assert_eq!(rig.fill("new", 1), 0);
+}
+
+#[test]
+fn topics_that_exist_do_not_use_up_what_a_request_may_create() {
+    let mut rig = Rig::new();
+    let names: Vec<String> = (0..1_000).map(|at| format!("old-{at}")).collect();
+    let specs = (0_u16..).zip(&names).map(|(at, name)| {
+        let mut id = [7; 16];
+        id[..2].copy_from_slice(&at.to_be_bytes());
+        TopicSpec {
+            name: name.clone(),
+            id: TopicId::from_bytes(id),
+            is_internal: false,
+            assignment: vec![vec![OWN]],
+            configs: Vec::new(),
+        }
+    });
+    rig.commit(&MetadataCommand::CreateTopics(specs.collect()));
+    let mut keys: Vec<&str> = names.iter().map(String::as_str).collect();
+    keys.push("new");
+    let view = describe_creating(&mut rig, these(&keys));
+    assert!(view.topics.iter().all(|(_, topic)| topic.is_ok()));
 }
 
 #[test]

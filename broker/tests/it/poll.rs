@@ -92,7 +92,7 @@ fn many_long_polls_are_all_woken() {
     let mut rig = rig();
     let until = rig.deadline(30_000);
     let origins: Vec<_> = (0..700)
-        .map(|_| rig.send_fetch(fetch("t", 0), until))
+        .map(|connection| rig.send_fetch_from(connection, fetch("t", 0), until))
         .collect();
     rig.fill("t", 1);
     for origin in origins {

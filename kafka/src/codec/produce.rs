@@ -162,7 +162,9 @@ pub(crate) struct PartitionAnswer {
     pub(crate) log_append_time: i64,
     /// First readable offset.
     pub(crate) log_start: i64,
-    /// For the user; from version 8 on.
+    /// Indexes of the records at fault, as far as they are known; from version 8 on.
+    pub(crate) faulty_records: Vec<u32>,
+    /// What is wrong, for the user; from version 8 on.
     pub(crate) message: Option<String>,
 }
 
@@ -220,7 +222,13 @@ fn write_answer(writer: &mut Writer<'_>, version: i16, answer: &PartitionAnswer)
         writer.i64(answer.log_start);
     }
     if version >= 8 {
-        writer.length(0); // record errors
+        writer.length(answer.faulty_records.len());
+        for index in &answer.faulty_records {
+            writer.i32(i32::try_from(*index).unwrap_or(i32::MAX));
+            // The message of the partition says it for all of them.
+            writer.nullable_string(None);
+            writer.end_struct();
+        }
         writer.nullable_string(answer.message.as_deref());
     }
     writer.end_struct();

@@ -269,6 +269,7 @@ proptest! {
                 base_offset: *offset,
                 log_append_time: 3,
                 log_start: 4,
+                faulty_records: vec![4; usize::from(*code > 0)],
                 message: (*code > 0).then(|| "because".to_owned()),
             })
             .collect();
@@ -285,6 +286,9 @@ proptest! {
             prop_assert_eq!(decoded.base_offset, answer.base_offset);
             let expected = answer.message.as_deref().filter(|_| version >= 8);
             prop_assert_eq!(decoded.error_message.as_deref(), expected);
+            let faulty: Vec<i32> = decoded.record_errors.iter().map(|one| one.batch_index).collect();
+            let expected = expected.map_or_else(Vec::new, |_| vec![4]);
+            prop_assert_eq!(faulty, expected);
         }
     }
 
@@ -500,6 +504,7 @@ fn a_produce_response_of_version_13_has_these_bytes() {
         base_offset: -1,
         log_append_time: -1,
         log_start: -1,
+        faulty_records: vec![5],
         message: Some("no".into()),
     };
     let header = ResponseHeader {
@@ -508,17 +513,18 @@ fn a_produce_response_of_version_13_has_these_bytes() {
     };
     let frame = produce::write(header, 13, &topics, &[answer]).expect("fits");
     let expected: &[&[u8]] = &[
-        &[0, 0, 0, 64],    // length
-        &[0, 0, 0, 77, 0], // correlation id, no tagged fields
-        &[2],              // one topic
-        &[0xab; 16],       // its id
-        &[2, 0, 0, 0, 2],  // one partition, index 2
-        &[0, 87],          // invalid record
-        &[0xff; 24],       // base offset, append time, log start
-        &[1],              // no record errors
-        &[3, b'n', b'o'],  // message
-        &[0, 0],           // tagged fields of partition and topic
-        &[0, 0, 0, 0, 0],  // throttle time, tagged fields
+        &[0, 0, 0, 70],      // length
+        &[0, 0, 0, 77, 0],   // correlation id, no tagged fields
+        &[2],                // one topic
+        &[0xab; 16],         // its id
+        &[2, 0, 0, 0, 2],    // one partition, index 2
+        &[0, 87],            // invalid record
+        &[0xff; 24],         // base offset, append time, log start
+        &[2],                // one record error
+        &[0, 0, 0, 5, 0, 0], // its index, no message of its own, tagged fields
+        &[3, b'n', b'o'],    // message
+        &[0, 0],             // tagged fields of partition and topic
+        &[0, 0, 0, 0, 0],    // throttle time, tagged fields
     ];
     assert_eq!(frame, expected.concat());
 }

@@ -25,7 +25,7 @@ fn transient_states_have_retriable_codes() {
     let codes = [
         append(&AppendError::Partition(PartitionError::Busy)),
         append(&AppendError::Partition(PartitionError::NotLeader)),
-        append(&AppendError::DiskFull { free_bytes: 0 }),
+        append(&AppendError::DiskFull),
         append(&AppendError::TimedOut),
         read(&ReadError::Partition(PartitionError::Busy)),
         read(&ReadError::Damaged {

@@ -20,6 +20,7 @@ use crate::codec::{StrBytes, build};
 use crate::error_map::{self, Code};
 use crate::frame::Request;
 use crate::gather::{self, Call, Refusal, Step};
+use crate::limits::DESCRIBED_ELEMENTS_MAX;
 
 /// First version in which -1 means the broker's default.
 const FIRST_WITH_DEFAULTS: i16 = 4;
@@ -39,6 +40,10 @@ pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
     for topic in &body.topics {
         let outcome = match mentions.remove(topic.name.as_str()) {
             None => continue, // not its first mention
+            Some(1) if topics.len() >= DESCRIBED_ELEMENTS_MAX => Err(Refusal::new(
+                Code::PolicyViolation,
+                format!("a request may create {DESCRIBED_ELEMENTS_MAX} topics"),
+            )),
             Some(1) => new_topic(topic, version),
             Some(_) => Err(Refusal::new(
                 Code::InvalidRequest,

@@ -2,8 +2,10 @@
 //!
 //! Owns: what of an entry a version and a request show.
 //! Never: shows a sensitive value.
-//! Invariants: one result per resource, in order.
+//! Invariants: one result per distinct resource, in the order of their first mention.
 //! Source: kafka.md 4.12; KIP-226 (1), KIP-569 (3).
+
+use std::collections::BTreeSet;
 
 use api::error::MetadataError;
 use api::metadata::ConfigEntry;
@@ -15,9 +17,10 @@ use crate::codec::message::describe_configs_response::{
 };
 use crate::codec::message::{DescribeConfigsRequest, DescribeConfigsResponse};
 use crate::codec::{StrBytes, build};
-use crate::error_map;
+use crate::error_map::{self, Code};
 use crate::frame::Request;
 use crate::gather::{self, Call, Refusal, Step};
+use crate::limits::DESCRIBED_ELEMENTS_MAX;
 
 /// What was asked for besides the values.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +40,11 @@ pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
     let mut places = Vec::with_capacity(body.resources.len());
     let mut refused = Vec::with_capacity(body.resources.len());
     let mut resources = Vec::with_capacity(body.resources.len());
+    let mut seen = BTreeSet::new();
     for resource in &body.resources {
+        if !seen.insert((resource.resource_type, resource.resource_name.clone())) {
+            continue; // not its first mention
+        }
         places.push((resource.resource_type, resource.resource_name.clone()));
         // An empty list means all, as a null one does.
         let keys = resource
@@ -45,7 +52,11 @@ pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
             .as_ref()
             .filter(|keys| !keys.is_empty());
         let keys = keys.map(|keys| keys.iter().map(values::text).collect());
-        let found = configs::resource(resource.resource_type, &resource.resource_name);
+        let found = if resources.len() < DESCRIBED_ELEMENTS_MAX {
+            configs::resource(resource.resource_type, &resource.resource_name)
+        } else {
+            Err(too_many())
+        };
         refused.push(found.as_ref().err().cloned());
         resources.extend(found.map(|found| (found, keys)));
     }
@@ -61,6 +72,11 @@ pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
         let results = results.collect();
         call.respond(&build!(DescribeConfigsResponse { results }))
     })
+}
+
+fn too_many() -> Refusal {
+    let message = format!("a request may describe {DESCRIBED_ELEMENTS_MAX} resources");
+    Refusal::new(Code::PolicyViolation, message)
 }
 
 fn take(reply: Reply) -> Option<Vec<Described>> {

@@ -2,7 +2,7 @@
 //!
 //! Owns: how an unknown group looks per version: state "Dead", or an error from version 6 on.
 //! Never: interprets subscription or assignment bytes.
-//! Invariants: one result per group, in order.
+//! Invariants: one result per distinct group, in the order of their first mention.
 //! Source: kafka.md 4.8; KIP-430 (3), KIP-345 (4), KIP-1043 (6).
 
 use api::error::GroupError;
@@ -29,7 +29,7 @@ pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
     } else {
         values::OPERATIONS_NOT_ASKED
     };
-    let groups = body.groups;
+    let groups = values::distinct(body.groups);
     let mut fan = FanOut::new();
     for group in &groups {
         if group.is_empty() {

@@ -19,6 +19,7 @@ use crate::codec::produce::TopicSpan;
 use crate::error_map::{self, Code};
 use crate::frame::Request;
 use crate::gather::{Call, Response, Step, malformed};
+use crate::limits::LONG_POLL_WAIT_MS_MAX;
 
 /// Up to this version a storage error is not known.  spec: KIP-112
 const LAST_WITHOUT_STORAGE_ERROR: i16 = 5;
@@ -47,7 +48,9 @@ fn terms(call: &Call<'_>, body: &FetchRequest) -> Terms {
     let ceiling = call.config.fetch_bytes_max;
     let bytes_max = u32::try_from(body.bytes_max).unwrap_or(0).clamp(1, ceiling);
     Terms {
-        wait_max_ms: u32::try_from(body.wait_max_ms).unwrap_or(0),
+        wait_max_ms: u32::try_from(body.wait_max_ms)
+            .unwrap_or(0)
+            .min(LONG_POLL_WAIT_MS_MAX),
         bytes_min: u32::try_from(body.bytes_min).unwrap_or(0).min(bytes_max),
         bytes_max,
         isolation: match body.isolation {

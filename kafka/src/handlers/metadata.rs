@@ -2,8 +2,10 @@
 //!
 //! Owns: what an empty or absent list means per version; which elements are not names of a topic.
 //! Never: caches; the broker's image answers.
-//! Invariants: one entry per topic asked for, in that order.
+//! Invariants: one entry per distinct topic asked for, in the order of their first mention.
 //! Source: kafka.md 4.6; KIP-516 (10, 12), KIP-430 (8).
+
+use std::collections::BTreeSet;
 
 use api::error::MetadataError;
 use api::metadata::{MetadataView, PartitionView, TopicFilter, TopicKey, TopicView};
@@ -66,10 +68,16 @@ pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
     }))
 }
 
+// A topic named again is answered once, as in Kafka: repeating one of many partitions would cost the client three
+// bytes and the broker megabytes.
 fn sift(topics: &[MetadataRequestTopic], wanted: &mut Wanted) -> Vec<TopicKey> {
     let mut keys = Vec::with_capacity(topics.len());
+    let mut seen = BTreeSet::new();
     for topic in topics {
         let key = topic_key(topic, wanted.version);
+        if key.as_ref().is_some_and(|key| !seen.insert(key.clone())) {
+            continue;
+        }
         let refused = key
             .is_none()
             .then(|| topic.name.clone().unwrap_or_default());

@@ -129,9 +129,6 @@ fn code(outcome: Outcome, version: i16) -> Code {
     match outcome {
         Ok(Ok(())) => Code::None,
         Ok(Err(GroupError::NotFound)) if version < FIRST_WITH_NOT_FOUND => Code::IllegalGeneration,
-        Ok(Err(GroupError::UnknownTopicOrPartition)) if version >= FIRST_BY_ID => {
-            Code::UnknownTopicId
-        }
         Ok(Err(error)) => error_map::group(error),
         Err(refusal) => refusal.code,
     }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the three shapes of the request; names for ids and ids for names when everything committed is asked.
 //! Never: keeps offsets.
-//! Invariants: what is asked is answered in order; what is not committed is -1 with an empty metadata, not an error.
+//! Invariants: what is asked is answered once, in order; what is not committed is -1 with an empty metadata, not an error.
 //! Source: kafka.md 4.8; KIP-88 (2), KIP-447 (7), KIP-709 (8), KIP-848 (9), KIP-516 (10).
 
 mod shape;
@@ -36,7 +36,7 @@ type Names = BTreeMap<TopicKey, TopicKey>;
 pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, SessionError> {
     let body: OffsetFetchRequest = call.decode(request)?;
     let version = call.version();
-    let groups = shape::groups(body, version);
+    let groups = distinct(shape::groups(body, version), version);
     for (place, group) in groups.iter().enumerate() {
         let command = Command::FetchCommitted(query(group, version));
         call.send(u32::try_from(place).unwrap_or(u32::MAX), command);
@@ -47,6 +47,24 @@ pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
         return lookup.respond(call, &Names::new()).map(Step::Done);
     }
     Ok(Step::Wait(Box::new(lookup)))
+}
+
+// Groups and partitions once each, in the order of their first mention: a partition named again would cost the
+// client four bytes and the broker its metadata of up to four kilobytes.
+fn distinct(
+    mut groups: Vec<OffsetFetchRequestGroup>,
+    version: i16,
+) -> Vec<OffsetFetchRequestGroup> {
+    let mut names = BTreeSet::new();
+    groups.retain(|group| names.insert(group.group_id.clone()));
+    for group in &mut groups {
+        let mut seen = BTreeMap::<TopicKey, BTreeSet<i32>>::new();
+        for topic in group.topics.iter_mut().flatten() {
+            let seen = seen.entry(topic_key(topic, version)).or_default();
+            topic.partition_indexes.retain(|index| seen.insert(*index));
+        }
+    }
+    groups
 }
 
 fn query(group: &OffsetFetchRequestGroup, version: i16) -> CommittedQuery {
@@ -208,7 +226,7 @@ fn as_asked(
                 None => None,
             };
             let result = result.unwrap_or(Err(GroupError::UnknownTopicOrPartition));
-            found_partition(*index, result, version)
+            found_partition(*index, result)
         });
         topics.push(FoundTopic {
             key,
@@ -229,7 +247,7 @@ fn everything(offsets: CommittedOffsets, version: i16, names: &Names) -> Vec<Fou
             names.get(&key)
         };
         if let Some(key) = key {
-            let found = found_partition(index(partition), result, version);
+            let found = found_partition(index(partition), result);
             topics.entry(key.clone()).or_default().push(found);
         }
     }
@@ -257,17 +275,13 @@ fn all_failed(
         partitions: topic
             .partition_indexes
             .iter()
-            .map(|index| found_partition(*index, Err(error), version))
+            .map(|index| found_partition(*index, Err(error)))
             .collect(),
     });
     topics.collect()
 }
 
-fn found_partition(
-    index: i32,
-    result: Result<Committed, GroupError>,
-    version: i16,
-) -> FoundPartition {
+fn found_partition(index: i32, result: Result<Committed, GroupError>) -> FoundPartition {
     match result {
         Ok(committed) => FoundPartition {
             index,
@@ -281,14 +295,7 @@ fn found_partition(
             offset: -1,
             leader_epoch: -1,
             metadata: String::new(),
-            code: code(error, version),
+            code: error_map::group(error),
         },
     }
-}
-
-fn code(error: GroupError, version: i16) -> Code {
-    if error == GroupError::UnknownTopicOrPartition && version >= FIRST_BY_ID {
-        return Code::UnknownTopicId;
-    }
-    error_map::group(error)
 }

@@ -1,6 +1,7 @@
 //! `Produce` (0): batches into partitions.
 //!
-//! Owns: what can be refused without asking the partition; silence and closing with acks=0.
+//! Owns: what can be refused without asking the partition; silence and closing with acks=0; how far each batch may
+//! be decompressed.
 //! Never: copies a batch.
 //! Invariants: one `Append` per acceptable batch, emitted in the order of the request, which keeps
 //! pipelined requests of an idempotent producer in sequence.
@@ -15,6 +16,7 @@ use api::reply::Appended;
 use api::{Command, Reply, SessionError};
 use bytes::BytesMut;
 use model::batch::{BatchInfo, Compression};
+use model::limits::DECOMPRESSED_BYTES_MAX;
 use model::time::Instant;
 
 use super::values;
@@ -22,13 +24,27 @@ use crate::codec::produce::{self, PartitionAnswer, PartitionData, ProduceRequest
 use crate::error_map::{self, Code};
 use crate::frame::Request;
 use crate::gather::{Call, FanOut, Refusal, Response, Step, malformed};
+use crate::limits::{INSPECT_BYTES_BASE, INSPECT_RATIO_MAX};
 
 /// First version that may carry zstd.  spec: KIP-110
 const FIRST_WITH_ZSTD: i16 = 7;
 /// First version that knows storage errors.  spec: KIP-112
 const FIRST_WITH_STORAGE_ERROR: i16 = 4;
 
-type Outcome = Result<Appended, Refusal>;
+/// A batch that was refused, and the records at fault if they are known.  spec: KIP-467
+struct Rejected {
+    refusal: Refusal,
+    records: Vec<u32>,
+}
+
+impl From<Refusal> for Rejected {
+    fn from(refusal: Refusal) -> Self {
+        let records = Vec::new();
+        Self { refusal, records }
+    }
+}
+
+type Outcome = Result<Appended, Rejected>;
 
 /// What every batch of one request shares.
 struct Terms {
@@ -47,18 +63,22 @@ pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
         topics, partitions, ..
     } = body;
     let indexes: Vec<i32> = partitions.iter().map(|partition| partition.index).collect();
-    let mut fan = FanOut::new();
+    let mut planned = Vec::with_capacity(partitions.len());
     let mut partitions = partitions.into_iter();
     for topic in &topics {
         for partition in partitions.by_ref().take(topic.partitions) {
-            let append = match &terms {
+            planned.push(match &terms {
                 Ok(terms) => plan(terms, topic, partition),
                 Err(refusal) => Err(refusal.clone()),
-            };
-            match append {
-                Ok(append) => fan.ask(call, Command::Append(append)),
-                Err(refusal) => fan.known(Err(refusal)),
-            }
+            });
+        }
+    }
+    share_inspection(&mut planned);
+    let mut fan = FanOut::new();
+    for append in planned {
+        match append {
+            Ok(append) => fan.ask(call, Command::Append(append)),
+            Err(refusal) => fan.known(Err(refusal.into())),
         }
     }
     fan.finish(call, take, move |call, outcomes| {
@@ -107,7 +127,22 @@ fn plan(terms: &Terms, topic: &TopicSpan, data: PartitionData) -> Result<Append,
         deadline: terms.deadline,
         batch,
         info,
+        inspect_bytes_max: 0, // until it is known how many share
     })
+}
+
+// Compressed batches share what one request may make a core decompress.
+fn share_inspection(planned: &mut [Result<Append, Refusal>]) {
+    let is_compressed = |append: &Append| append.info.compression != Compression::None;
+    let appends = planned.iter().flatten();
+    let sharers = appends.filter(|append| is_compressed(append)).count();
+    let share = INSPECT_BYTES_BASE / sharers.max(1);
+    for append in planned.iter_mut().flatten() {
+        if is_compressed(append) {
+            let own = append.info.len().saturating_mul(INSPECT_RATIO_MAX);
+            append.inspect_bytes_max = own.saturating_add(share).min(DECOMPRESSED_BYTES_MAX);
+        }
+    }
 }
 
 // Exactly one acceptable batch.
@@ -135,19 +170,36 @@ fn take(reply: Reply) -> Option<Outcome> {
     let Reply::Appended(result) = reply else {
         return None;
     };
-    Some(result.map_err(|error| refusal(&error)))
+    Some(result.map_err(rejected))
 }
 
-fn refusal(error: &AppendError) -> Refusal {
-    Refusal::new(error_map::append(error), error.to_string())
+fn rejected(error: AppendError) -> Rejected {
+    let refusal = Refusal::new(error_map::append(&error), error.to_string());
+    let records = match error {
+        AppendError::KeylessRecords(records) | AppendError::InvalidTimestamp { records, .. } => {
+            records
+        }
+        AppendError::Partition(_)
+        | AppendError::TooLarge { .. }
+        | AppendError::LargerThanSegment { .. }
+        | AppendError::Batch(_)
+        | AppendError::InvalidRecord(_)
+        | AppendError::OutOfOrder { .. }
+        | AppendError::ProducerFenced
+        | AppendError::NoTransaction
+        | AppendError::InternalTopic
+        | AppendError::TimedOut
+        | AppendError::DiskFull => Vec::new(),
+    };
+    Rejected { refusal, records }
 }
 
 // Closing is the only sign of failure a client without acks understands.
 fn stay_silent(outcomes: &[Outcome]) -> Response {
     match outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
         None => Response::Silent,
-        Some(refusal) => {
-            let message = format!("produce with acks=0 failed: {}", refusal.message);
+        Some(rejected) => {
+            let message = format!("produce with acks=0 failed: {}", rejected.refusal.message);
             Response::Close(SessionError::Closed(message))
         }
     }
@@ -179,9 +231,11 @@ fn answer(index: i32, version: i16, outcome: Outcome) -> PartitionAnswer {
             base_offset: appended.base_offset.to_wire(),
             log_append_time: appended.log_append_time.unwrap_or(-1),
             log_start: appended.log_start.to_wire(),
+            faulty_records: Vec::new(),
             message: None,
         },
-        Err(Refusal { code, message }) => {
+        Err(Rejected { refusal, records }) => {
+            let Refusal { code, message } = refusal;
             let is_old = version < FIRST_WITH_STORAGE_ERROR;
             let code = if is_old {
                 code.without_storage_error()
@@ -194,6 +248,7 @@ fn answer(index: i32, version: i16, outcome: Outcome) -> PartitionAnswer {
                 base_offset: -1,
                 log_append_time: -1,
                 log_start: -1,
+                faulty_records: records,
                 message: Some(message),
             }
         }

@@ -5,6 +5,7 @@
 //! Invariants: every served version of every API is spoken at least once.
 //! Source: kafka.md section 4.
 
+mod bounds;
 mod cluster;
 mod groups;
 mod offsets;

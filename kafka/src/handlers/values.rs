@@ -5,6 +5,8 @@
 //! Invariants: no wire sentinel passes from here to `api`.
 //! Source: kafka.md 4.6; glossary: sentinels die at the edge.
 
+use std::collections::BTreeSet;
+
 use api::metadata::TopicKey;
 use model::ids::{BrokerId, Generation, PartitionId, TopicId};
 use model::offset::{LeaderEpoch, Offset};
@@ -98,4 +100,14 @@ pub(super) fn outcome<E: std::fmt::Display>(
             Some(StrBytes::from(error.to_string())),
         ),
     }
+}
+
+/// Every text once, in the order of their first mention: repeating the name of something large would cost the
+/// client a few bytes and the broker megabytes.
+pub(super) fn distinct(texts: Vec<StrBytes>) -> Vec<StrBytes> {
+    let mut seen = BTreeSet::new();
+    texts
+        .into_iter()
+        .filter(|text| seen.insert(text.clone()))
+        .collect()
 }

@@ -1,12 +1,13 @@
 //! Walks every record of a batch to check what its header alone cannot show.
 //!
-//! Owns: [`deep_check`] and its result.
+//! Owns: [`deep_check`], the same within a caller's bound, and their result.
 //! Never: judges a topic's policy beyond the key rule it is given.
 //! Invariants: `Ok` means that the batch decompresses within bounds and every record parses.
 //! Source: kafka.md 3.2 ("deep" policy), 3.6.
 
 use super::records::Records;
 use super::view::{BatchError, BatchInfo};
+use crate::limits;
 
 /// Records without key that are listed at most; a client needs the first few to see its mistake.
 pub const KEYLESS_LISTED_MAX: usize = 1_000;
@@ -47,6 +48,19 @@ impl DeepCheck {
 /// [`BatchError::BadPayload`], [`BatchError::BadRecord`], [`BatchError::Truncated`].
 /// Records without key are no error here: the caller answers them one by one.
 pub fn deep_check(batch: &[u8], info: &BatchInfo, keys: KeyRule) -> Result<DeepCheck, BatchError> {
+    deep_check_within(batch, info, keys, limits::DECOMPRESSED_BYTES_MAX)
+}
+
+/// As [`deep_check`], with a bound of the caller's on what the records may decompress to.
+///
+/// # Errors
+/// As [`deep_check`]; [`BatchError::BadPayload`] beyond `bytes_max`.
+pub fn deep_check_within(
+    batch: &[u8],
+    info: &BatchInfo,
+    keys: KeyRule,
+    bytes_max: usize,
+) -> Result<DeepCheck, BatchError> {
     let mut scratch = Vec::new();
     let mut found = DeepCheck {
         max_timestamp: -1,
@@ -54,7 +68,9 @@ pub fn deep_check(batch: &[u8], info: &BatchInfo, keys: KeyRule) -> Result<DeepC
         min_timestamp: -1,
         keyless: Vec::new(),
     };
-    for (index, record) in (0_u32..).zip(Records::open(batch, info, &mut scratch)?) {
+    for (index, record) in
+        (0_u32..).zip(Records::open_within(batch, info, &mut scratch, bytes_max)?)
+    {
         let record = record?;
         let timestamp = record.timestamp(info);
         if timestamp > found.max_timestamp {

@@ -97,6 +97,19 @@ impl<'a> Records<'a> {
         info: &BatchInfo,
         scratch: &'a mut Vec<u8>,
     ) -> Result<Self, BatchError> {
+        Self::open_within(batch, info, scratch, limits::DECOMPRESSED_BYTES_MAX)
+    }
+
+    /// As [`Self::open`], with a bound of the caller's on what the records may decompress to.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`BatchError::BadPayload`] beyond `bytes_max`.
+    pub fn open_within(
+        batch: &'a [u8],
+        info: &BatchInfo,
+        scratch: &'a mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<Self, BatchError> {
         let truncated = BatchError::Truncated {
             have: batch.len(),
             need: info.len(),
@@ -106,7 +119,7 @@ impl<'a> Records<'a> {
         let rest = if info.compression == Compression::None || payload.is_empty() {
             payload
         } else {
-            let limit = limits::DECOMPRESSED_BYTES_MAX;
+            let limit = bytes_max.min(limits::DECOMPRESSED_BYTES_MAX);
             codec::decompress(info.compression, payload, scratch, limit)?;
             scratch.as_slice()
         };

@@ -74,6 +74,7 @@ fn append(now: Now, partition: PartitionId, value: &[u8]) -> Command {
         deadline,
         batch,
         info,
+        inspect_bytes_max: 1 << 20,
     })
 }
 

@@ -48,19 +48,24 @@ fn offsets_are_found_and_committed_by_topic_id() {
         topic: topic.clone(),
         ..element("", 2, 8)
     };
-    let offsets = vec![by_id(&id), by_id(&stranger)];
+    let partition_99 = OffsetToCommit {
+        partition: PartitionId::new(99),
+        ..by_id(&id)
+    };
+    let offsets = vec![by_id(&id), by_id(&stranger), partition_99];
     let ticket = bench.send(Command::CommitOffsets(Commit {
         key: simple(),
         offsets,
     }));
-    let unknown = Err(GroupError::UnknownTopicOrPartition);
-    assert_eq!(bench.committed(ticket), vec![Ok(()), unknown]);
+    let unknown = Err(GroupError::UnknownTopicId);
+    let beyond = Err(GroupError::UnknownTopicOrPartition);
+    assert_eq!(bench.committed(ticket), vec![Ok(()), unknown, beyond]);
     assert_eq!(bench.fetch(2), Some(8));
     let two = PartitionId::new(2);
     let fetched = bench.fetch_all(Some(vec![(id.clone(), two), (stranger, two)]));
     assert_eq!(fetched[0].0, id, "the key comes back as asked");
     assert_eq!(fetched[0].2.as_ref().unwrap().offset, Some(Offset::new(8)));
-    assert_eq!(fetched[1].2, Err(GroupError::UnknownTopicOrPartition));
+    assert_eq!(fetched[1].2, Err(GroupError::UnknownTopicId));
 }
 
 #[test]

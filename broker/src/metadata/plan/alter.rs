@@ -30,7 +30,7 @@ pub fn plan_alter(
     changes
         .iter()
         .map(|change| {
-            if super::occurrences(&resources, &change.resource) > 1 {
+            if super::is_repeated(&resources, &change.resource) {
                 let what = "a resource is named twice".to_owned();
                 return Err(MetadataError::InvalidRequest(what));
             }

@@ -253,7 +253,7 @@ fn deletion_is_refused_for_unknown_internal_repeated_and_disabled() {
         .static_values
         .push(("delete.topic.enable".to_owned(), "false".to_owned()));
     let planned = plan_delete(&world.image, &world.config, &keys[2..3]);
-    assert!(matches!(planned[0], Err(MetadataError::Policy(_))));
+    assert_eq!(planned[0], Err(MetadataError::DeletionDisabled));
 }
 
 #[test]
@@ -287,6 +287,34 @@ fn partitions_only_grow() {
         plan_create_partitions(&world.image, &[unknown]),
         [Err(MetadataError::UnknownTopic)]
     );
+}
+
+#[test]
+fn a_request_counts_as_a_whole_before_it_is_laid_out() {
+    let mut world = World::with_broker();
+    let topics: Vec<NewTopic> = (0..12)
+        .map(|at| NewTopic {
+            partitions: Some(100_000),
+            ..new_topic(&format!("t{at}"))
+        })
+        .collect();
+    let planned = plan_create_all(&world.image, &world.config, &topics, &mut Prng::new(1));
+    let is_full = |error: &MetadataError| matches!(error, MetadataError::LimitReached(_));
+    assert!(planned[..10].iter().all(Result::is_ok));
+    assert!(
+        planned[10..]
+            .iter()
+            .all(|one| one.as_ref().is_err_and(is_full))
+    );
+    (0..12).for_each(|at| world.create(spec(&format!("t{at}"), at + 1, 1)));
+    let wanted: Vec<_> = topics
+        .iter()
+        .map(|topic| (topic.name.clone(), 99_999, Vec::new()))
+        .collect();
+    let planned = plan_create_partitions(&world.image, &wanted);
+    assert!(planned[..10].iter().all(Result::is_ok));
+    let rest = &planned[10..];
+    assert!(rest.iter().all(|one| one.as_ref().is_err_and(is_full)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use model::batch::{BatchBuilder, BatchInfo, Compression, KeyRule, NewRecord};
 use model::time::Timestamp;
 
-use super::{AppendRules, Depth, TimeRule};
+use super::{AppendRules, Depth, Examined, TimeRule};
 
 const NOW: i64 = 1_000_000;
 
@@ -31,8 +31,22 @@ fn batch(times: &[i64], compression: Compression) -> BytesMut {
 }
 
 fn judge(rules: AppendRules, batch: &[u8]) -> Result<(), AppendError> {
+    judge_within(rules, batch, 1 << 20)
+}
+
+fn judge_within(rules: AppendRules, batch: &[u8], bytes_max: usize) -> Result<(), AppendError> {
     let info = BatchInfo::parse(batch).unwrap();
-    rules.check(batch, &info, Timestamp::from_millis(NOW))
+    let examined = Examined {
+        batch,
+        info: &info,
+        bytes_max,
+    };
+    rules.check(examined, Timestamp::from_millis(NOW))
+}
+
+fn outside(timestamp: i64, records: &[u32]) -> Result<(), AppendError> {
+    let records = records.to_vec();
+    Err(AppendError::InvalidTimestamp { timestamp, records })
 }
 
 #[test]
@@ -65,16 +79,71 @@ fn every_record_of_a_plain_batch_must_be_in_time() {
         judge(rules(), &batch(&[NOW - 100, NOW + 50], Compression::None)),
         Ok(())
     );
-    let old = batch(&[NOW, NOW - 101], Compression::None);
+    let old = batch(&[NOW, NOW - 101, -1], Compression::None);
+    assert_eq!(judge(rules(), &old), outside(NOW - 101, &[1]));
+    let young = batch(&[NOW + 51, NOW, NOW + 52], Compression::None);
+    assert_eq!(judge(rules(), &young), outside(NOW + 52, &[0, 2]));
+    let compressed = batch(&[NOW, NOW + 51], Compression::Lz4);
     assert_eq!(
-        judge(rules(), &old),
-        Err(AppendError::InvalidTimestamp(NOW - 101))
+        judge(rules(), &compressed),
+        outside(NOW + 51, &[]),
+        "by its header"
     );
-    let young = batch(&[NOW, NOW + 51], Compression::None);
-    assert_eq!(
-        judge(rules(), &young),
-        Err(AppendError::InvalidTimestamp(NOW + 51))
-    );
+}
+
+#[test]
+fn a_header_that_claims_a_later_time_than_its_records_is_judged_by_its_claim() {
+    let batch = batch(&[NOW], Compression::None);
+    let claimed = NOW + 51;
+    let info = BatchInfo {
+        max_timestamp: claimed,
+        ..BatchInfo::parse(&batch).unwrap()
+    };
+    let examined = Examined {
+        batch: &batch,
+        info: &info,
+        bytes_max: 0,
+    };
+    let judged = rules().check(examined, Timestamp::from_millis(NOW));
+    assert_eq!(judged, outside(claimed, &[]));
+}
+
+#[test]
+fn records_are_decompressed_no_further_than_allowed() {
+    let inspecting = AppendRules {
+        batch_bytes_max: 1 << 20,
+        segment_bytes: 1 << 20,
+        depth: Depth::All,
+        ..rules()
+    };
+    let zeros = vec![0; 200_000];
+    for compression in Compression::ALL {
+        if compression == Compression::None {
+            continue;
+        }
+        let mut builder = BatchBuilder::new(NOW).compression(compression);
+        builder.push(&NewRecord::value(NOW, &zeros)).unwrap();
+        let bomb = builder.build();
+        assert!(bomb.len() < 20_000, "{compression:?} shrinks it");
+        assert_eq!(judge_within(inspecting, &bomb, 250_000), Ok(()));
+        assert!(matches!(
+            judge_within(inspecting, &bomb, 150_000),
+            Err(AppendError::Batch(_))
+        ));
+        assert_eq!(
+            judge_within(rules_of_size(1 << 20), &bomb, 0),
+            Ok(()),
+            "what is not looked into needs no room"
+        );
+    }
+}
+
+fn rules_of_size(bytes: u32) -> AppendRules {
+    AppendRules {
+        batch_bytes_max: bytes,
+        segment_bytes: bytes.into(),
+        ..rules()
+    }
 }
 
 #[test]
@@ -96,11 +165,13 @@ fn keys_are_looked_for_in_compressed_batches_too() {
         ..rules()
     };
     for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
-        let batch = batch(&[NOW], compression);
-        assert!(matches!(
-            judge(keyed, &batch),
-            Err(AppendError::InvalidRecord(_))
-        ));
+        let mut builder = BatchBuilder::new(NOW).compression(compression);
+        builder.push(&NewRecord::keyed(NOW, b"k", b"v")).unwrap();
+        builder.push(&NewRecord::value(NOW, b"v")).unwrap();
+        assert_eq!(
+            judge(keyed, &builder.build()),
+            Err(AppendError::KeylessRecords(vec![1]))
+        );
     }
 }
 

@@ -257,6 +257,16 @@ fn without_waiting_each_partition_is_asked_once() {
 }
 
 #[test]
+fn nobody_waits_longer_than_the_bound_whatever_is_asked() {
+    let mut body = request(11, 2);
+    body.max_wait_ms = i32::MAX;
+    let (talk, _, asked) = parked(&body);
+    let bound = std::time::Duration::from_millis(LONG_POLL_WAIT_MS_MAX.into());
+    let until = Some(talk.now.instant.after(bound));
+    assert!(asked.iter().all(|(_, fetch)| fetch.wait_until == until));
+}
+
+#[test]
 fn min_bytes_zero_answers_at_once() {
     let mut body = request(11, 2);
     body.min_bytes = 0;

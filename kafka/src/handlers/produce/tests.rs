@@ -299,3 +299,71 @@ fn without_acks_partitions_that_can_be_appended_are() {
         Err(SessionError::Closed(_))
     ));
 }
+
+#[test]
+fn records_at_fault_are_named_from_version_8_on() {
+    let errors = [
+        AppendError::KeylessRecords(vec![0, 2]),
+        AppendError::InvalidTimestamp {
+            timestamp: 5,
+            records: vec![0, 2],
+        },
+    ];
+    for (error, code) in errors.into_iter().zip([87, 32]) {
+        for version in [7, 8, 13] {
+            let body = request(version, vec![(0, Some(batch(&[b"a", b"b", b"c"])))]);
+            let answer = Reply::Appended(Err(error.clone()));
+            let response = Conversation::new().round(&body, version, |_| answer);
+            assert_eq!(codes(&response), [code]);
+            let partition = &response.responses[0].partition_responses[0];
+            let named: Vec<i32> = partition
+                .record_errors
+                .iter()
+                .map(|record| record.batch_index)
+                .collect();
+            let is_told = version >= 8;
+            assert_eq!(named, if is_told { vec![0, 2] } else { Vec::new() });
+            assert_eq!(partition.error_message.is_some(), is_told);
+        }
+    }
+}
+
+fn zeros(bytes: usize) -> BytesMut {
+    let mut builder = BatchBuilder::new(5).compression(Compression::Gzip);
+    builder
+        .push(&NewRecord::value(5, &vec![0; bytes]))
+        .expect("room");
+    builder.build()
+}
+
+fn inspected(partitions: Vec<BytesMut>) -> Vec<usize> {
+    let mut talk = Conversation::new();
+    let partitions = (0..).zip(partitions.into_iter().map(Some)).collect();
+    talk.request(&request(9, partitions), 9);
+    let commands = talk
+        .commands()
+        .into_iter()
+        .map(|(_, command)| match command {
+            Command::Append(append) => append.inspect_bytes_max,
+            other => panic!("{other:?}"),
+        });
+    commands.collect()
+}
+
+#[test]
+fn one_request_cannot_make_the_broker_decompress_without_bound() {
+    assert_eq!(inspected(vec![zeros(1)]), [DECOMPRESSED_BYTES_MAX]);
+    let bomb = zeros(1 << 20);
+    let sent = 1_000 * bomb.len();
+    let allowed = inspected(vec![bomb; 1_000]);
+    assert_eq!(allowed.len(), 1_000, "a share each");
+    let bound = INSPECT_BYTES_BASE + INSPECT_RATIO_MAX * sent;
+    assert!(allowed.iter().sum::<usize>() <= bound);
+    assert!(allowed.iter().all(|share| *share >= 128 << 10));
+    let mixed = inspected(vec![batch(&[b"plain"]), zeros(1)]);
+    assert_eq!(
+        mixed,
+        [0, DECOMPRESSED_BYTES_MAX],
+        "plain ones take no share"
+    );
+}

@@ -324,7 +324,8 @@ fn an_unknown_group_has_the_code_of_the_version() {
     assert_eq!(commit_codes(8, GroupError::NotFound), 22);
     assert_eq!(commit_codes(9, GroupError::NotFound), 69);
     assert_eq!(commit_codes(9, GroupError::UnknownTopicOrPartition), 3);
-    assert_eq!(commit_codes(10, GroupError::UnknownTopicOrPartition), 100);
+    assert_eq!(commit_codes(10, GroupError::UnknownTopicId), 100);
+    assert_eq!(commit_codes(10, GroupError::UnknownTopicOrPartition), 3);
     assert_eq!(commit_codes(7, GroupError::MetadataTooLarge), 12);
 }
 
