@@ -30,16 +30,19 @@ pub(crate) fn replay<D: Disk>(
     findings: &mut Findings,
 ) -> Result<(), RecoverError> {
     let count = scan.lineages.len();
+    let mut is_older_needed = false;
     for (index, lineage) in scan.lineages.iter().enumerate() {
         let mut replayer = Replayer {
             lineage,
             index,
             is_newest: index + 1 == count,
+            is_older_needed,
             salvaged: BTreeSet::new(),
             logs,
             findings,
         };
         replayer.run(disk)?;
+        is_older_needed |= lineage.files.iter().any(|file| file.is_needed);
     }
     Ok(())
 }
@@ -48,6 +51,8 @@ struct Replayer<'r> {
     lineage: &'r Lineage,
     index: usize,
     is_newest: bool,
+    /// Whether an older lineage may say something that only this one refutes.
+    is_older_needed: bool,
     /// Damaged groups whose tables told what they held.
     salvaged: BTreeSet<u64>,
     logs: &'r mut BTreeMap<LogId, LogReplay>,
@@ -56,12 +61,12 @@ struct Replayer<'r> {
 
 impl Replayer<'_> {
     fn run<D: Disk>(&mut self, disk: &D) -> Result<(), RecoverError> {
-        let has_damage = !self.lineage.damaged.is_empty();
+        let is_all_needed = self.is_older_needed || !self.lineage.damaged.is_empty();
         for file in self
             .lineage
             .files
             .iter()
-            .filter(|file| file.is_needed || has_damage)
+            .filter(|file| file.is_needed || is_all_needed)
         {
             let from = WalkFrom {
                 lineage: self.lineage.uid,

@@ -24,6 +24,7 @@ pub(crate) fn finish<D: Disk>(
     mut replay: LogReplay,
     (prng, now_ms): (&mut Prng, i64),
 ) -> Result<RecoveredLog, RecoverError> {
+    replay.drop_stale(&scan.state.epochs);
     close_last_gap(&mut replay);
     feed_tails(scan, &replay);
     let producers = finish_producers(disk, scan, &replay)?;

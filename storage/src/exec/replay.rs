@@ -17,6 +17,7 @@ use super::finding::{Finding, Findings, Severity};
 use super::holes::Holes;
 use super::segment_batches::{BatchDepth, ReadBatch, split};
 use crate::format::journal::{AppendEntry, topic_tag};
+use crate::log::epochs::EpochTable;
 
 /// One batch that lives only in journals.
 #[derive(Clone, Debug)]
@@ -48,8 +49,8 @@ pub(crate) struct EntryPlace<'p> {
 #[derive(Clone, Debug)]
 pub(crate) struct LogReplay {
     pub(crate) tp: TopicPartition,
-    /// End of the segments.
-    segments_end: Offset,
+    /// End of the segments, and the chain hash there.
+    start: (Offset, Option<u64>),
     /// Next offset.
     pub(crate) end: Offset,
     /// Chain hash there, if anything tells it.
@@ -72,7 +73,7 @@ impl LogReplay {
     ) -> Self {
         let mut replay = Self {
             tp,
-            segments_end: end,
+            start: (end, chain),
             end,
             chain,
             runs: Vec::new(),
@@ -134,30 +135,63 @@ impl LogReplay {
         }
     }
 
-    /// The older lineage's batches from the entry's offset on go, if the entry contradicts them.
+    /// The older lineage's batches go from the first one on that the entry tells otherwise.
     fn yield_to_newer(&mut self, entry: &AppendEntry, payload: &[u8], place: &EntryPlace<'_>) {
-        if entry.first >= self.end || entry.first < self.segments_end {
+        let Some(run) = self.runs.last().filter(|_| entry.first < self.end) else {
+            return;
+        };
+        let mut batches = Vec::new();
+        let start = (entry.first, entry.chain_before);
+        if split(payload, BatchDepth::Header, start, &mut batches).is_err() {
             return;
         }
+        let Some(at) = first_difference(&run.items, &batches) else {
+            return;
+        };
+        if run
+            .items
+            .get(at)
+            .is_some_and(|item| item.lineage < place.lineage)
+        {
+            self.cut_run(at);
+        }
+    }
+
+    /// Drops the newest run's batches from `at` on.
+    fn cut_run(&mut self, at: usize) {
+        let is_only_run = self.runs.len() == 1;
         let Some(run) = self.runs.last_mut() else {
             return;
         };
-        let at = run
-            .items
-            .partition_point(|item| item.read.info.base_offset < entry.first);
         let Some(item) = run.items.get(at) else {
             return;
         };
-        let is_same = item.read.info.base_offset == entry.first
-            && item.read.chain_before == entry.chain_before
-            && is_common(run.items.get(at..).unwrap_or(&[]), payload);
-        if is_same || item.lineage >= place.lineage {
+        let (end, chain) = (item.read.info.base_offset, item.read.chain_before);
+        run.items.truncate(at);
+        if at > 0 {
+            (self.end, self.chain) = (end, Some(chain));
             return;
         }
-        let (end, chain) = (item.read.info.base_offset, item.read.chain_before);
-        if end == entry.first {
-            run.items.truncate(at);
-            (self.end, self.chain) = (end, Some(chain));
+        self.runs.pop();
+        (self.end, self.chain) = match is_only_run {
+            true => self.start,
+            false => (end, None),
+        };
+    }
+
+    /// Drops the batches at the end that are of an older epoch than the manifest gives their offsets: a start
+    /// had cut them, and deleted what came in their place.
+    pub(crate) fn drop_stale(&mut self, epochs: &EpochTable) {
+        let is_stale = |item: &TailItem| {
+            let info = &item.read.info;
+            info.leader_epoch < epochs.at(info.base_offset)
+        };
+        let at = self
+            .runs
+            .last()
+            .and_then(|run| run.items.iter().position(is_stale));
+        if let Some(at) = at {
+            self.cut_run(at);
         }
     }
 
@@ -272,7 +306,7 @@ impl LogReplay {
 
     /// Whether nothing is known but a log start, which may lie inside a batch.
     fn is_before_everything(&self) -> bool {
-        self.runs.is_empty() && self.end == self.segments_end && self.chain.is_none()
+        self.runs.is_empty() && self.end == self.start.0 && self.chain.is_none()
     }
 
     fn push(&mut self, batches: &[ReadBatch], bytes: &Bytes, lineage: usize) {
@@ -322,17 +356,23 @@ impl LogReplay {
     }
 }
 
-/// Whether the batches and the payload are the same bytes as far as both go.
-fn is_common(items: &[TailItem], payload: &[u8]) -> bool {
-    let mut rest = payload;
-    for item in items {
-        let len = item.bytes.len().min(rest.len());
-        if item.bytes.get(..len) != rest.get(..len) {
-            return false;
+/// Index of the first item that a batch overlaps without being the same batch with the same history.
+fn first_difference(items: &[TailItem], batches: &[ReadBatch]) -> Option<usize> {
+    let first = items.first()?.read.info.base_offset;
+    for batch in batches
+        .iter()
+        .filter(|batch| batch.info.last_offset() >= first)
+    {
+        let at =
+            items.partition_point(|item| item.read.info.last_offset() < batch.info.base_offset);
+        let read = &items.get(at)?.read;
+        let is_same = read.info.base_offset == batch.info.base_offset
+            && (read.chain_before, read.chain_after) == (batch.chain_before, batch.chain_after);
+        if !is_same {
+            return Some(at);
         }
-        rest = rest.get(len..).unwrap_or(&[]);
     }
-    true
+    None
 }
 
 /// Whether batches fill exactly the offsets of their entry.

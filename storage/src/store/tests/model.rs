@@ -397,6 +397,19 @@ fn play(seed: u64, steps: u32) {
     game.read_everything();
 }
 
+/// Seeds and steps that found something once.
+const KNOWN: [(u64, u32); 1] = [
+    // A log start behind batches that an earlier start had cut.
+    (27_611, 400),
+];
+
+#[test]
+fn histories_that_once_failed_keep_every_acknowledged_batch() {
+    for (seed, steps) in KNOWN {
+        play(seed, steps);
+    }
+}
+
 #[test]
 fn random_histories_with_crashes_keep_every_acknowledged_batch() {
     for seed in 0..40 {
