@@ -8,7 +8,7 @@ import time
 
 import powercut
 from ledger import Ledger
-from machine import Images, scratch
+from machine import scratch
 
 
 def main(words):
@@ -26,7 +26,7 @@ def main(words):
         return 1 if failures else 0
     if verb == "replay":
         work = scratch("powercut-image-")
-        images = Images(home, work)
+        images = powercut.images_of(home, work)
         try:
             print(powercut.verify(home, Ledger.load(home / "ledger"), images, int(words[2]), int(words[3])))
         finally:

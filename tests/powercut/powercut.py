@@ -2,9 +2,10 @@
 
 import random
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import oracle
+import strict
 from ledger import Ledger
 from load import CORES, FLAGS, Load
 from machine import Broker, Images, Mounted, Recorder, scratch
@@ -17,6 +18,14 @@ FLUSH_MICROS = 700
 
 def record(home, kind, seconds):
     """Records a run of the whole load on a file system of `kind`; leaves recording and ledger in `home`."""
+    (home / "kind").write_text(kind)
+    ledger = strict.record(home, seconds) if kind == "strict" else record_disk(home, kind, seconds)
+    ledger.save(home / "ledger")
+    return ledger
+
+
+def record_disk(home, kind, seconds):
+    """As `record`, on the recording disk."""
     recorder = Recorder(home)
     ledger = Ledger()
     broker = None
@@ -33,8 +42,6 @@ def record(home, kind, seconds):
                 broker.kill()
     finally:
         recorder.close()
-    ledger.save(home / "ledger")
-    (home / "kind").write_text(kind)
     (home / "contents").unlink()
     return ledger
 
@@ -67,7 +74,9 @@ def started(home, image, flags=FLAGS):
     """Mounts an image, checks the directory, starts the broker; yields it and stops it in order."""
     kind = (home / "kind").read_text()
     work = image.parent
-    with Mounted(image, work / "mnt", kind) as disk:
+    # A tree of the strict file system is read where it lies.
+    place = nullcontext(image) if kind == "strict" else Mounted(image, work / "mnt", kind)
+    with place as disk:
         broker = Broker(disk / "data", cores=CORES, flags=flags)
         broker.log_path = work / "broker.log"
         broker.log_path.unlink(missing_ok=True)
@@ -96,11 +105,16 @@ def verify(home, ledger, images, cut, seed):
     return what
 
 
+def images_of(home, work):
+    """What makes the images of the run in `home`."""
+    return strict.Trees(home, work) if (home / "kind").read_text() == "strict" else Images(home, work)
+
+
 def verify_many(home, count, seed, report=print):
     """`count` images of one run; returns what failed."""
     ledger = Ledger.load(home / "ledger")
     work = scratch("powercut-image-")
-    images = Images(home, work)
+    images = images_of(home, work)
     failures = []
     try:
         for cut, image_seed in choose(images, count, seed):

@@ -238,7 +238,7 @@ impl Maker {
                     durable = durable.max(usize::try_from(covered).unwrap_or(usize::MAX));
                     writes.retain(|write| *write >= durable);
                 }
-                What::Mark => {}
+                What::Mark | What::Change => {}
             }
         }
         flushes
@@ -265,7 +265,7 @@ impl Maker {
     fn durable(&self, events: &[Event]) -> usize {
         let covered = events.iter().filter_map(|event| match event.what {
             What::Flush { covered } => usize::try_from(covered).ok(),
-            What::Write { .. } | What::Mark => None,
+            What::Write { .. } | What::Mark | What::Change => None,
         });
         covered.max().unwrap_or(0)
     }

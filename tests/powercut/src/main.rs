@@ -11,6 +11,9 @@ mod image;
 mod random;
 mod recording;
 mod serve;
+mod strict;
+mod strict_image;
+mod tree;
 
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -26,6 +29,10 @@ const USAGE: &str = "usage:
         image EVENTS SEED OUT   -> DURABLE PENDING SURVIVORS FATE
         marks                   -> EVENTS then `NUMBER:TEXT` per mark, separated by tabs
         flushes                 -> `NUMBER:UNFLUSHED` per flush: writes that a cut before it leaves unflushed
+  powercut strict RECORDING POSITION MOUNT
+      serves a file system that keeps nothing that was not synced, until it is unmounted
+  powercut tree RECORDING EVENTS SEED OUT
+      writes the tree that a power cut leaves to the new directory OUT; prints UNSYNCED SURVIVORS
 ";
 
 fn main() -> ExitCode {
@@ -46,6 +53,10 @@ fn main() -> ExitCode {
         }
         ["images", recording, base, size] => images(recording, base, size, None),
         ["images", recording, base, size, start] => images(recording, base, size, Some(start)),
+        ["strict", recording, position, mount] => {
+            strict::run(Path::new(recording), Path::new(position), Path::new(mount))
+        }
+        ["tree", recording, count, seed, out] => tree_image(recording, (count, seed), out),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
@@ -67,6 +78,13 @@ fn parse<T: std::str::FromStr>(word: &str) -> io::Result<T> {
             format!("`{word}` is no number"),
         )
     })
+}
+
+fn tree_image(recording: &str, cut: (&str, &str), out: &str) -> io::Result<()> {
+    let recording = recording::Recording::open(Path::new(recording))?;
+    let (count, seed) = (parse(cut.0)?, parse(cut.1)?);
+    let (pending, survivors) = strict_image::make(&recording, count, seed, Path::new(out))?;
+    writeln!(io::stdout(), "{pending} {survivors}")
 }
 
 fn images(recording: &str, base: &str, size: &str, start: Option<&str>) -> io::Result<()> {

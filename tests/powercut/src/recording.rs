@@ -32,6 +32,8 @@ pub(crate) enum What {
     },
     /// A note of the driver; the payload is its text.
     Mark,
+    /// A change of a strict file system; the payload is the operation.
+    Change,
 }
 
 /// One event with the place of its payload in the recording.
@@ -98,6 +100,7 @@ fn encode(what: What, len: usize) -> io::Result<[u8; HEADER_BYTES]> {
         What::Write { offset } => (1_u8, offset),
         What::Flush { covered } => (2, covered),
         What::Mark => (3, 0),
+        What::Change => (4, 0),
     };
     let len = u32::try_from(len).map_err(io::Error::other)?;
     let mut header = [0; HEADER_BYTES];
@@ -117,6 +120,7 @@ fn decode(header: &[u8; HEADER_BYTES]) -> io::Result<(What, u32)> {
         1 => What::Write { offset: number },
         2 => What::Flush { covered: number },
         3 => What::Mark,
+        4 => What::Change,
         other => return Err(invalid(&format!("event of kind {other}"))),
     };
     Ok((what, u32::from_le_bytes(len)))
