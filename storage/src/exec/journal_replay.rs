@@ -1,12 +1,14 @@
 //! Drives the second pass: reads the needed journal files again and hands entries to their logs.
 //!
-//! Owns: the order of replay; what can still be told from a damaged group.
+//! Owns: the order of replay; what can still be told from a damaged group, and of one that is gone.
 //! Never: holds more than one group plus the tails.
 //! Invariants: lineages oldest first, groups by sequence; a damaged group's table is believed only where it
-//! agrees with the group's header and with the log it names.
-//! Source: reliability.md 2.5 step 6, 2.6.
+//! agrees with the group's header and with the log it names; offsets that a lost group may have given out
+//! lie below the end of their log.
+//! Source: reliability.md 2.5 step 6, 2.6, docs/format.md (Ends).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::Disk;
 use super::failure::{InFile, RecoverError};
@@ -14,13 +16,10 @@ use super::finding::Findings;
 use super::journal_salvage::believed_entries;
 use super::journal_scan::{JournalScan, Lineage};
 use super::journal_walk::{Met, WalkFrom, walk_file};
-use super::replay::{EntryPlace, LogReplay};
-use crate::format::frame::{FRAME_BYTES, Frame};
-use crate::format::journal::{Entry, entries};
+use super::replay::{EntryPlace, LogReplay, LostEnd};
+use crate::format::frame::{DecodedGroup, FRAME_BYTES, Frame};
+use crate::format::journal::{Entry, ends, entries};
 use crate::store::LogId;
-
-/// Damaged groups looked at one by one; more of them say nothing new.
-const DAMAGED_GROUPS_MAX: usize = 1_000_000;
 
 /// Replays every lineage into the logs.
 pub(crate) fn replay<D: Disk>(
@@ -31,20 +30,46 @@ pub(crate) fn replay<D: Disk>(
 ) -> Result<(), RecoverError> {
     let count = scan.lineages.len();
     let mut is_older_needed = false;
+    let mut unknown = None;
     for (index, lineage) in scan.lineages.iter().enumerate() {
         let mut replayer = Replayer {
             lineage,
             index,
             is_newest: index + 1 == count,
             is_older_needed,
-            salvaged: BTreeSet::new(),
+            spoken_of: Vec::new(),
             logs,
             findings,
         };
         replayer.run(disk)?;
-        is_older_needed |= lineage.files.iter().any(|file| file.is_needed);
+        let lost = replayer.lost_upto();
+        unknown = lost.map(|seq| (index, seq)).or(unknown);
+        is_older_needed |= lost.is_some() || lineage.files.iter().any(|file| file.is_needed);
+    }
+    let Some(unknown) = unknown else {
+        return Ok(());
+    };
+    let path = path_of(scan, unknown.0);
+    let lost = match unknown.0 + 1 == count {
+        true => LostEnd::Newest,
+        false => LostEnd::Older,
+    };
+    // They may have held appends of any log that no group behind them goes on with.
+    for log in logs.values_mut().filter(|log| log.seen < Some(unknown)) {
+        log.lose_end(lost, path, findings);
     }
     Ok(())
+}
+
+/// A file of a lineage, to name it by.
+fn path_of(scan: &JournalScan, lineage: usize) -> &str {
+    let files = scan
+        .lineages
+        .get(lineage)
+        .map(|lineage| lineage.files.as_slice());
+    files
+        .and_then(<[_]>::last)
+        .map_or("journal", |file| file.path.as_str())
 }
 
 struct Replayer<'r> {
@@ -53,8 +78,8 @@ struct Replayer<'r> {
     is_newest: bool,
     /// Whether an older lineage may say something that only this one refutes.
     is_older_needed: bool,
-    /// Damaged groups whose tables told what they held.
-    salvaged: BTreeSet<u64>,
+    /// Sequences of groups of which a later one told which logs they touched.
+    spoken_of: Vec<Range<u64>>,
     logs: &'r mut BTreeMap<LogId, LogReplay>,
     findings: &'r mut Findings,
 }
@@ -76,6 +101,7 @@ impl Replayer<'_> {
             let path = file.path.as_str();
             walk_file(disk, path, from, |met| match met {
                 Met::Group { position, group } => {
+                    self.close_ends(&group, (path, position));
                     // The first pass reported what cannot be split into entries.
                     let found = entries(&group).unwrap_or_default();
                     self.group(group.frame.seq, (path, position), found);
@@ -92,16 +118,57 @@ impl Replayer<'_> {
             })
             .in_file(path)?;
         }
-        // A group that nothing can be told of may have held the end of any log.
-        let lost = self.lineage.damaged.iter().flat_map(Clone::clone);
-        let mut lost = lost.take(DAMAGED_GROUPS_MAX);
-        let is_unknown = lost.any(|seq| !self.salvaged.contains(&seq));
-        if (self.lineage.is_file_lost || is_unknown) && self.is_newest {
+        if self.is_newest && self.lost_upto().is_some() {
             self.logs
                 .values_mut()
                 .for_each(|log| log.is_unverified = true);
         }
         Ok(())
+    }
+
+    /// Highest sequence that was durable, cannot be read, and of which nothing tells what it touched.
+    fn lost_upto(&self) -> Option<u64> {
+        let ranges = self.lineage.damaged.iter();
+        let lost = ranges.filter_map(|range| self.unspoken(range)).max();
+        let file = self.lineage.is_file_lost.then_some(self.lineage.lost_upto);
+        lost.max(file)
+    }
+
+    /// The last of these groups that no later one speaks of.
+    fn unspoken(&self, range: &Range<u64>) -> Option<u64> {
+        let mut end = range.end;
+        while end > range.start {
+            let newest = end - 1;
+            let speaks = self.spoken_of.iter().find(|said| said.contains(&newest));
+            match speaks {
+                Some(said) => end = said.start,
+                None => return Some(newest),
+            }
+        }
+        None
+    }
+
+    /// If groups before this one are lost, logs go on behind the offsets that were given out in them.
+    fn close_ends(&mut self, group: &DecodedGroup<'_>, (path, position): (&str, u64)) {
+        let seq = group.frame.seq;
+        if !self.lineage.counts(seq) {
+            return;
+        }
+        let Ok(Some(ends)) = ends(group) else {
+            return;
+        };
+        let said = ends.covers_from..seq;
+        let is_lost = |lost: &Range<u64>| lost.start < said.end && said.start < lost.end;
+        if !self.lineage.damaged.iter().any(is_lost) {
+            return;
+        }
+        let place = self.place(seq, path, position);
+        for (id, end) in ends.logs {
+            if let Some(log) = self.logs.get_mut(&id) {
+                log.reach(end, &place, self.findings);
+            }
+        }
+        self.spoken_of.push(said);
     }
 
     fn group(&mut self, seq: u64, (path, position): (&str, u64), found: Vec<Entry<'_>>) {
@@ -115,6 +182,7 @@ impl Replayer<'_> {
                 continue;
             };
             if counts {
+                log.seen = Some((self.index, seq));
                 log.apply(&append, payload, &place, self.findings);
             } else if self.is_newest && append.last >= log.end {
                 log.is_unverified = true;
@@ -132,9 +200,6 @@ impl Replayer<'_> {
         let place = self.place(frame.seq, path, position);
         let body = bytes.get(FRAME_BYTES..).unwrap_or(&[]);
         let believed = believed_entries(body, frame.count, frame.body_len);
-        if !believed.is_empty() {
-            self.salvaged.insert(frame.seq);
-        }
         for (append, payload) in believed {
             let Some(log) = self.logs.get_mut(&append.log) else {
                 continue;

@@ -58,13 +58,20 @@ pub(crate) struct Lineage {
     pub(crate) damaged: Vec<Range<u64>>,
     /// Whether a registered file is gone, so that nobody knows what is missing.
     pub(crate) is_file_lost: bool,
+    /// Highest sequence that such a file may have held; 0 if none is gone.
+    pub(crate) lost_upto: u64,
     /// Whether bytes at the end were no group.
     pub(crate) is_torn: bool,
     /// Highest valid sequence.
     pub(crate) newest: u64,
     /// Missing sequences, with file index and position where the first should start.
-    gaps: Vec<(Range<u64>, usize, u64)>,
+    gaps: Vec<Gap>,
+    /// Those behind the last valid group that a header without its body tells of.
+    headed: Option<Gap>,
 }
+
+/// Missing sequences, with file index and position where the first should start.
+type Gap = (Range<u64>, usize, u64);
 
 /// What the first pass found.
 #[derive(Clone, Debug, Default)]
@@ -93,10 +100,21 @@ impl Lineage {
         self.is_file_lost || self.damaged.iter().any(|range| range.start < seq)
     }
 
+    /// What was in the lost files lies before the file that starts with `first_seq`.
+    fn end_lost_file(&mut self, first_seq: u64) {
+        if self.lost_upto == u64::MAX {
+            self.lost_upto = first_seq.saturating_sub(1);
+        }
+    }
+
     /// Decides, once every file was walked.
     fn judge(&mut self) {
         // A group was written only when all but the last few before it were known durable.
         self.witness = self.witness.max(self.newest.saturating_sub(INFLIGHT));
+        let witness = self.witness;
+        let headed = self.headed.take();
+        self.gaps
+            .extend(headed.filter(|(gap, _, _)| gap.start <= witness));
         for (gap, _, _) in &self.gaps {
             let lost_upto = gap.end.min(self.witness + 1);
             if gap.start < lost_upto {
@@ -223,6 +241,7 @@ impl LineageWalker<'_> {
         let last = last.filter(|last| last.number + 1 == journal.number);
         let first_seq = match header {
             Ok(header) if header.lineage == journal.lineage && header.file == journal.file => {
+                self.lineage.end_lost_file(header.first_seq);
                 header.first_seq
             }
             Err(newer @ FormatError::NewerVersion { .. }) => return Err(newer_in(&path, newer)),
@@ -266,6 +285,7 @@ impl LineageWalker<'_> {
     ) -> Result<Option<FileEnd>, RecoverError> {
         let mut next_seq = from.next_seq;
         let (mut broken_at, mut is_header_good) = (None, false);
+        self.lineage.headed = None;
         let mut end = super::journal_walk::FIRST_GROUP;
         let walk = walk_file(disk, path, from, |met| match met {
             Met::Group { position, group } => {
@@ -275,6 +295,7 @@ impl LineageWalker<'_> {
                     self.lineage.gaps.push((next_seq..seq, index, at));
                 }
                 self.group(index, path, position, &group);
+                self.lineage.headed = None;
                 (next_seq, broken_at, is_header_good) = (seq + 1, None, false);
                 end = position + group.len as u64;
             }
@@ -284,7 +305,13 @@ impl LineageWalker<'_> {
                 is_cut_short,
                 ..
             } => {
-                broken_at.get_or_insert(position);
+                // Whatever became of the body, the header was written.
+                let through = frame.map_or(0, |frame| frame.durable_through);
+                self.lineage.witness = self.lineage.witness.max(through);
+                let at = *broken_at.get_or_insert(position);
+                if let Some(frame) = frame.filter(|_| !is_cut_short) {
+                    self.lineage.headed = Some((next_seq..frame.seq + 1, index, at));
+                }
                 is_header_good |= frame.is_some();
                 let cut_short = frame.filter(|_| is_cut_short);
                 next_seq = cut_short.map_or(next_seq, |frame| {
@@ -383,6 +410,7 @@ impl LineageWalker<'_> {
 
     fn lose(&mut self, path: &str, what: &str) {
         self.lineage.is_file_lost = true;
+        self.lineage.lost_upto = u64::MAX;
         self.findings
             .push(Finding::new(Severity::Damage, path, what));
     }

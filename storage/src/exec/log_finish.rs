@@ -26,6 +26,7 @@ pub(crate) fn finish<D: Disk>(
 ) -> Result<RecoveredLog, RecoverError> {
     replay.drop_stale(&scan.state.epochs);
     close_last_gap(&mut replay);
+    replay.leave_lost_end(&scan.state.epochs);
     feed_tails(scan, &replay);
     let producers = finish_producers(disk, scan, &replay)?;
     let tail = split_tail(&mut replay);

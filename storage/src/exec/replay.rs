@@ -19,6 +19,10 @@ use super::segment_batches::{BatchDepth, ReadBatch, split};
 use crate::format::journal::{AppendEntry, topic_tag};
 use crate::log::epochs::EpochTable;
 
+/// More offsets than a journal of 1 GiB can hold: it has fewer than 2^24.1 batches, each of fewer than
+/// 2^23.3 records.
+const LOST_OFFSETS: u64 = 1 << 48;
+
 /// One batch that lives only in journals.
 #[derive(Clone, Debug)]
 pub(crate) struct TailItem {
@@ -61,7 +65,20 @@ pub(crate) struct LogReplay {
     /// Chain hashes at batch boundaries in segments that were read.
     chains: BTreeMap<Offset, u64>,
     pub(crate) is_unverified: bool,
+    /// Lineage and sequence of the newest group that counts and has an append of it.
+    pub(crate) seen: Option<(usize, u64)>,
+    /// Whether groups are lost that may have held its newest offsets.
+    lost_end: Option<LostEnd>,
     stopped_in: Option<usize>,
+}
+
+/// In which lineage groups are lost that may have held the newest offsets of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LostEnd {
+    /// In one that a start after it went on from.
+    Older,
+    /// In that of the last start.
+    Newest,
 }
 
 impl LogReplay {
@@ -81,6 +98,8 @@ impl LogReplay {
             new_holes: Vec::new(),
             chains,
             is_unverified: false,
+            seen: None,
+            lost_end: None,
             stopped_in: None,
         };
         replay.skip_hole();
@@ -133,6 +152,48 @@ impl LogReplay {
         if is_credible && self.stopped_in != Some(place.lineage) {
             self.open_hole(entry.last.next(), place, findings);
         }
+    }
+
+    /// Offsets below `upto` were given out in groups of which some are lost.
+    pub(crate) fn reach(&mut self, upto: Offset, place: &EntryPlace<'_>, findings: &mut Findings) {
+        if upto > self.end && self.stopped_in != Some(place.lineage) {
+            self.open_hole(upto, place, findings);
+        }
+    }
+
+    /// Nobody knows which offsets were given out last.
+    pub(crate) fn lose_end(&mut self, lost: LostEnd, path: &str, findings: &mut Findings) {
+        let what =
+            "journal groups are lost, and nothing tells which offsets this log gave out in them";
+        let finding = Finding::new(Severity::Damage, path, what).of(self.tp);
+        findings.push(finding.offsets(self.end, self.end));
+        self.lost_end = Some(lost);
+    }
+
+    /// Goes on where no offset that is lost can be, unless a start did so before.
+    pub(crate) fn leave_lost_end(&mut self, epochs: &EpochTable) {
+        let Some(lost) = self.lost_end else { return };
+        let is_known = self.ends_in_known_hole();
+        let was_used_since = lost == LostEnd::Newest && epochs.newest_start() >= Some(self.end);
+        if is_known && !was_used_since {
+            return;
+        }
+        let (from, upto) = (self.end, self.end.checked_add(LOST_OFFSETS));
+        let upto = upto.unwrap_or(Offset::MAX);
+        if self.holes.add(from, upto) {
+            self.new_holes.push(from..upto);
+        }
+        (self.end, self.chain) = (upto, None);
+    }
+
+    /// Whether the log ends in a hole of this kind that the manifest has.
+    fn ends_in_known_hole(&self) -> bool {
+        let is_new = self.new_holes.iter().any(|hole| hole.end == self.end);
+        let newest = self.holes.ranges().last();
+        let is_one = newest.is_some_and(|hole| {
+            hole.end == self.end && hole.start.distance(hole.end) >= LOST_OFFSETS
+        });
+        is_one && !is_new
     }
 
     /// The older lineage's batches go from the first one on that the entry tells otherwise.

@@ -4,6 +4,7 @@ mod builder;
 mod checking;
 mod clean_start;
 mod journal_damage;
+mod journal_ends;
 mod journal_forks;
 mod manifest_damage;
 mod manifest_seal;

@@ -53,6 +53,12 @@ impl EpochTable {
         self.entries.back().map(|entry| entry.epoch)
     }
 
+    /// Where the newest epoch starts.
+    #[must_use]
+    pub fn newest_start(&self) -> Option<Offset> {
+        self.entries.back().map(|entry| entry.start)
+    }
+
     /// (largest known epoch not above `epoch`, its end); for an epoch older than all known ones
     /// (itself, start of the oldest); `None` above the newest or if nothing is known.
     #[must_use]

@@ -8,6 +8,7 @@ use model::offset::{LeaderEpoch, Offset};
 use crate::exec::manifest_open::{OpenManifest, choose, flat};
 use crate::exec::recovered::{Recovered, RecoveredLog};
 use crate::exec::{Disk, MemoryDisk, Severity, recover};
+use crate::format::ends::Ends;
 use crate::format::frame::Frame;
 use crate::format::journal::{
     AppendEntry, GroupBuilder, JournalHeader, SegDurableEntry, topic_tag,
@@ -107,6 +108,8 @@ pub(super) struct Journal {
     pub(super) position: u64,
     pub(super) next_seq: u64,
     prev_hash: u64,
+    /// Where logs ended in the group before.
+    ends: Vec<(LogId, Offset)>,
     /// Position of each group in its file, by sequence from 1.
     pub(super) positions: Vec<(String, u64)>,
 }
@@ -168,6 +171,7 @@ impl World {
             position: BLOCK,
             next_seq: 1,
             prev_hash: 0,
+            ends: Vec::new(),
             positions: Vec::new(),
         };
         self.journal_file(&mut journal, byte.wrapping_mul(16));
@@ -202,10 +206,18 @@ impl World {
         }]);
     }
 
-    /// Writes a group that says everything up to `durable_through` is durable.
+    /// Writes a group that says everything up to `durable_through` is durable, and where logs ended in the
+    /// one before it.
     pub(super) fn group(&mut self, journal: &mut Journal, durable_through: u64, puts: &[Put<'_>]) {
         let mut builder = GroupBuilder::default();
+        if journal.next_seq > 1 {
+            builder.ends(&Ends {
+                covers_from: journal.next_seq - 1,
+                logs: std::mem::take(&mut journal.ends),
+            });
+        }
         for put in puts {
+            journal.note_end(put);
             match put {
                 Put::Witness(entry) => builder.seg_durable(entry),
                 Put::Append(log, batches) => {
@@ -334,6 +346,17 @@ impl World {
         let recovered = recover(&mut self.disk, SHARD, NOW + 1).unwrap();
         check_promises(&recovered);
         recovered
+    }
+}
+
+impl Journal {
+    fn note_end(&mut self, put: &Put<'_>) {
+        let Put::Append(log, [.., last]) = put else {
+            return;
+        };
+        self.ends.retain(|(known, _)| known != log);
+        self.ends.push((*log, last.info.end_offset()));
+        self.ends.sort_unstable();
     }
 }
 
