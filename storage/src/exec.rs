@@ -8,6 +8,7 @@
 pub mod check;
 mod check_derived;
 mod check_strays;
+mod examine;
 mod failure;
 pub mod finding;
 mod holes;
@@ -19,6 +20,7 @@ mod journal_walk;
 mod log_files;
 mod log_finish;
 mod log_scan;
+mod lost_records;
 mod manifest_open;
 mod manifest_state;
 mod manifest_walk;
@@ -58,6 +60,12 @@ pub struct DirEntry {
 
 /// A data directory. Paths are relative, separated by `/`. Every change is durable when the call returns.
 pub trait Disk {
+    /// Makes everything durable that was ever written, whoever wrote it. A process that was killed may have
+    /// left writes that the device has not kept yet; nothing may be decided from them before.
+    ///
+    /// # Errors
+    /// The device failed; what it holds is not known.
+    fn flush(&mut self) -> Result<(), IoError>;
     /// Entries of a directory, sorted by name; empty if it does not exist.
     ///
     /// # Errors

@@ -2,12 +2,11 @@
 //!
 //! Owns: [`FsDisk`].
 //! Never: is used while a core serves.
-//! Invariants: a file is flushed before its first read, so that no decision rests on bytes a crashed
-//! predecessor never made durable; every change is durable when the call returns.
+//! Invariants: the file system is flushed before anything is read, so that no decision rests on bytes a
+//! crashed predecessor never made durable; every change is durable when the call returns.
 //! Source: reliability.md 2.1, 2.5.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -26,7 +25,8 @@ pub struct FsDisk {
     root: PathBuf,
     // The file read last: recovery and check read one file front to back.
     open: RefCell<Option<(String, File)>>,
-    flushed: RefCell<BTreeSet<String>>,
+    // Whether what a predecessor left was made durable.
+    is_flushed: Cell<bool>,
     access: Access,
     // Held while the directory is checked.
     _lock: Option<DirectoryLock>,
@@ -68,7 +68,7 @@ impl FsDisk {
         Self {
             root,
             open: RefCell::new(None),
-            flushed: RefCell::new(BTreeSet::new()),
+            is_flushed: Cell::new(false),
             access,
             _lock: None,
         }
@@ -92,7 +92,6 @@ impl FsDisk {
         if open.as_ref().is_some_and(|(name, _)| name == path) {
             *open = None;
         }
-        self.flushed.borrow_mut().remove(path);
     }
 
     fn with_file<T>(
@@ -100,11 +99,14 @@ impl FsDisk {
         path: &str,
         work: impl FnOnce(&File) -> io::Result<T>,
     ) -> Result<T, IoError> {
+        self.ensure_flushed()?;
         let mut open = self.open.borrow_mut();
         if open.as_ref().is_none_or(|(name, _)| name != path) {
             *open = Some((
                 path.to_owned(),
-                self.open_flushed(path).map_err(|e| io_error_of(&e))?,
+                resolve(&self.root, path)
+                    .and_then(File::open)
+                    .map_err(|e| io_error_of(&e))?,
             ));
         }
         let Some((_, file)) = open.as_ref() else {
@@ -113,17 +115,28 @@ impl FsDisk {
         work(file).map_err(|error| io_error_of(&error))
     }
 
-    fn open_flushed(&self, path: &str) -> io::Result<File> {
-        let file = File::open(resolve(&self.root, path)?)?;
-        if self.access == Access::Change && self.flushed.borrow_mut().insert(path.to_owned()) {
-            file.sync_all()?;
+    /// Once, before the first look at the directory: one call for all files, names and lengths, instead of
+    /// one for each file, and it flushes the device.
+    fn ensure_flushed(&self) -> Result<(), IoError> {
+        if self.access == Access::ReadOnly || self.is_flushed.get() {
+            return Ok(());
         }
-        Ok(file)
+        let root = File::open(&self.root).map_err(|error| io_error_of(&error))?;
+        rustix::fs::syncfs(&root).map_err(|errno| io_error_of(&errno.into()))?;
+        self.is_flushed.set(true);
+        Ok(())
     }
 }
 
 impl Disk for FsDisk {
+    fn flush(&mut self) -> Result<(), IoError> {
+        self.check_access()?;
+        self.is_flushed.set(false);
+        self.ensure_flushed()
+    }
+
     fn list(&self, dir: &str) -> Result<Vec<DirEntry>, IoError> {
+        self.ensure_flushed()?;
         let path = if dir.is_empty() {
             self.root.clone()
         } else {
@@ -157,6 +170,7 @@ impl Disk for FsDisk {
     }
 
     fn len(&self, path: &str) -> Result<u64, IoError> {
+        self.ensure_flushed()?;
         let path = resolve(&self.root, path).map_err(|error| io_error_of(&error))?;
         let metadata = std::fs::metadata(path).map_err(|error| io_error_of(&error))?;
         Ok(metadata.len())

@@ -13,15 +13,14 @@ use model::ids::{ShardId, TopicPartition};
 use super::Disk;
 use super::check_derived;
 use super::check_strays;
+use super::examine::{Reading, examine};
 use super::failure::RecoverError;
 use super::finding::{Finding, Findings, Severity};
-use super::journal_scan::JournalScan;
-use super::journal_strays::{ManifestEnd, find_strays};
-use super::log_scan::{LogScan, ScanWith};
+use super::log_scan::LogScan;
 use super::manifest_open::{Chosen, choose};
 use super::manifest_state::ManifestState;
 use super::manifest_walk::{Ending, ManifestWalk};
-use super::recover::{replay_journals, report_torn};
+use super::recover::report_torn;
 use super::replay::LogReplay;
 use super::segment_batches::BatchDepth;
 use super::superblock::read_superblock;
@@ -58,6 +57,12 @@ pub enum Verdict {
 }
 
 impl CheckReport {
+    /// Adds what somebody else found in the same directory.
+    pub fn push(&mut self, finding: Finding) {
+        self.worst = self.worst.max(Some(finding.severity));
+        self.findings.push(finding);
+    }
+
     /// The outcome in one word; also right when findings were dropped.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -160,33 +165,24 @@ impl<D: Disk> Checker<'_, D> {
             }
         };
         self.manifest(&walk);
-        let ending = match walk.ending {
-            Ending::Torn => ManifestEnd::Torn,
-            Ending::Clean | Ending::Damaged(_) => ManifestEnd::Clean,
-        };
-        let mut state = walk.state;
-        self.claim(shard, &state);
-        let strays = find_strays(self.disk, shard, (&state, ending), &mut self.findings)?;
-        strays
-            .records()
-            .iter()
-            .for_each(|record| state.apply(record));
-        let journals = JournalScan::run(self.disk, shard, &state, &mut self.findings)?;
-        report_torn(&journals, &mut self.findings);
-        let mut scans = BTreeMap::new();
-        let with = ScanWith {
-            journals: &journals,
+        self.claim(shard, &walk.state);
+        self.states.insert(shard, walk.state.clone());
+        let reading = Reading {
+            shard,
             now_ms: 0,
             depth: BatchDepth::Checksum,
         };
-        for (id, log) in &state.logs {
-            let scan = LogScan::run(self.disk, (*id, log), with, &mut self.findings)?;
-            check_derived::look(self.disk, &scan, &mut self.findings)?;
-            scans.insert(*id, scan);
+        let examined = examine(self.disk, reading, Chosen::File(walk, Vec::new()).state())?;
+        self.findings.append(examined.findings);
+        report_torn(&examined.journals, &mut self.findings);
+        if let Some(error) = examined.refusal {
+            self.fail(&error);
         }
-        let replays = replay_journals(self.disk, &journals, &mut scans, &mut self.findings)?;
-        self.count(&scans, &replays);
-        self.states.insert(shard, state);
+        for scan in examined.scans.values() {
+            check_derived::look(self.disk, scan, &mut self.findings)?;
+        }
+        self.count(&examined.scans, &examined.replays);
+        self.states.insert(shard, examined.state);
         Ok(())
     }
 

@@ -98,6 +98,17 @@ impl Findings {
         }
     }
 
+    /// Adds those of another run behind these.
+    pub(crate) fn append(&mut self, others: Self) {
+        let (dropped, worst) = (others.dropped, others.worst);
+        others
+            .kept
+            .into_iter()
+            .for_each(|finding| self.push(finding));
+        self.dropped += dropped;
+        self.worst = self.worst.max(worst);
+    }
+
     /// The worst severity seen.
     pub(crate) fn worst(&self) -> Option<Severity> {
         self.worst

@@ -85,6 +85,8 @@ pub(crate) struct JournalScan {
     point_count: usize,
     /// Logs that only journals know.
     unknown_logs: BTreeSet<LogId>,
+    /// Ids below it occur in entries.
+    pub(crate) next_log: u64,
     /// Valid groups.
     pub(crate) groups: u64,
 }
@@ -359,6 +361,7 @@ impl LineageWalker<'_> {
             match entry {
                 Entry::SegDurable(witness) => self.witness(witness),
                 Entry::Append(append, _) => {
+                    self.scan.next_log = self.scan.next_log.max(append.log.0.saturating_add(1));
                     let Some(log) = self.state.logs.get(&append.log) else {
                         self.note_unknown(append.log, path, position);
                         continue;

@@ -3,8 +3,8 @@
 //! Owns: telling a file that was never or is no longer needed from one whose record was lost.
 //! Never: removes one.
 //! Invariants: groups are written only after the manifest was told of their file. So a file that holds one
-//! and continues a lineage of the manifest, or is of an unknown lineage while the manifest's end is torn,
-//! lost its record and is adopted; one of an unknown lineage is never called unused.
+//! and continues a lineage of the manifest lost its record and is adopted; one of an unknown lineage is never
+//! called unused: it is adopted if the manifest's end is torn and it goes on where a log ends.
 //! Source: reliability.md 2.3 I5, I6, 2.4.
 
 use model::ids::ShardId;
@@ -14,7 +14,7 @@ use super::Disk;
 use super::failure::{InFile, RecoverError};
 use super::finding::{Finding, Findings, Severity};
 use super::journal_walk::FIRST_GROUP;
-use super::manifest_state::ManifestState;
+use super::manifest_state::{JournalState, ManifestState};
 use crate::format::Uid;
 use crate::format::frame::{Frame, FrameKind};
 use crate::format::journal::JournalHeader;
@@ -25,12 +25,12 @@ use crate::io::IoError;
 /// Files beside those that the manifest names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Strays {
-    /// Lineage, number and uid of files whose record was lost.
-    adopted: Vec<(Uid, u64, Uid)>,
+    /// Files whose record was lost.
+    adopted: Vec<JournalState>,
     /// Files that nothing needs.
     pub(crate) unused: Vec<String>,
     /// Files that hold groups of a lineage nobody knows; left alone.
-    pub(crate) unknown: Vec<String>,
+    pub(crate) unknown: Vec<JournalState>,
 }
 
 /// What a file turns out to be.
@@ -46,7 +46,7 @@ enum Stray {
 pub(crate) fn find_strays<D: Disk>(
     disk: &D,
     shard: ShardId,
-    (state, ending): (&ManifestState, ManifestEnd),
+    state: &ManifestState,
     findings: &mut Findings,
 ) -> Result<Strays, RecoverError> {
     let dir = journal_dir(shard);
@@ -62,37 +62,56 @@ pub(crate) fn find_strays<D: Disk>(
         let is_ours = |header: &JournalHeader| (header.file, header.shard) == (uid, shard);
         match judge(disk, &path, state).in_file(&path)? {
             Stray::Continuation(header) if is_ours(&header) => {
-                strays.adopt(&path, &header, findings);
+                strays.adopt(&path, state_of(&header), findings);
             }
-            Stray::Unknown(header) if is_ours(&header) && ending == ManifestEnd::Torn => {
-                strays.adopt(&path, &header, findings);
-            }
-            Stray::Unknown(header) if is_ours(&header) => strays.unknown.push(path),
+            Stray::Unknown(header) if is_ours(&header) => strays.unknown.push(state_of(&header)),
             Stray::Unused | Stray::Continuation(_) | Stray::Unknown(_) => strays.unused.push(path),
         }
     }
-    strays
-        .adopted
-        .sort_by_key(|(lineage, number, _)| (*lineage, *number));
     Ok(strays)
 }
 
+fn state_of(header: &JournalHeader) -> JournalState {
+    JournalState {
+        lineage: header.lineage,
+        file: header.file,
+        number: header.number,
+    }
+}
+
 impl Strays {
-    fn adopt(&mut self, path: &str, header: &JournalHeader, findings: &mut Findings) {
+    fn adopt(&mut self, path: &str, journal: JournalState, findings: &mut Findings) {
         let what = "the manifest lost the record of this journal file; it is replayed";
         findings.push(Finding::new(Severity::Damage, path, what));
+        self.adopted.push(journal);
         self.adopted
-            .push((header.lineage, header.number, header.file));
+            .sort_by_key(|journal| (journal.lineage, journal.number));
+    }
+
+    /// Adopts every file of a lineage that nobody knew.
+    pub(crate) fn adopt_lineage(
+        &mut self,
+        (shard, lineage): (ShardId, Uid),
+        findings: &mut Findings,
+    ) {
+        let unknown = std::mem::take(&mut self.unknown);
+        for journal in unknown {
+            if journal.lineage == lineage {
+                self.adopt(&journal_path(shard, &journal.file), journal, findings);
+            } else {
+                self.unknown.push(journal);
+            }
+        }
     }
 
     /// Records that name the adopted files again.
     pub(crate) fn records(&self) -> Vec<Record> {
         let adopted = self.adopted.iter();
         adopted
-            .map(|(lineage, number, file)| Record::JournalAdd {
-                lineage: *lineage,
-                file: *file,
-                number: *number,
+            .map(|journal| Record::JournalAdd {
+                lineage: journal.lineage,
+                file: journal.file,
+                number: journal.number,
             })
             .collect()
     }

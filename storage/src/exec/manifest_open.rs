@@ -16,7 +16,9 @@ use super::manifest_state::ManifestState;
 use super::manifest_walk::{BLOCK, Ending, ManifestWalk, Unwalkable, walk};
 use super::recovered::RecoveredManifest;
 use crate::format::frame::{EncodedGroup, Frame};
-use crate::format::layout::{core_dir, journal_dir, manifest_path, parse_journal, parse_manifest};
+use crate::format::layout::{
+    PARTITIONS, core_dir, journal_dir, manifest_path, parse_journal, parse_manifest, parse_segment,
+};
 use crate::format::manifest::{FLAG_CHECKPOINT_END, ManifestHeader, Record, encode_group};
 
 /// Bytes of a new manifest file at least.
@@ -46,6 +48,19 @@ pub(crate) enum Chosen {
     Fresh,
     /// This file; the others are not needed.
     File(Box<ManifestWalk>, Vec<String>),
+}
+
+impl Chosen {
+    /// What the manifest says, and whether bytes behind its last group were cut off.
+    pub(crate) fn state(&self) -> (ManifestState, ManifestEnd) {
+        match self {
+            Self::Fresh => (ManifestState::default(), ManifestEnd::Clean),
+            Self::File(walk, _) if walk.ending == Ending::Clean => {
+                (walk.state.clone(), ManifestEnd::Clean)
+            }
+            Self::File(walk, _) => (walk.state.clone(), ManifestEnd::Torn),
+        }
+    }
 }
 
 /// Chooses the manifest file that counts. Changes nothing.
@@ -113,7 +128,8 @@ fn describe(
     }
 }
 
-/// A core without manifest is new, unless it left journal files.
+/// A core without manifest is new, unless there are files that only a started broker writes: every core
+/// gets its manifest before any core serves.
 fn fresh<D: Disk>(disk: &D, shard: ShardId) -> Result<Chosen, RecoverError> {
     let dir = journal_dir(shard);
     let entries = disk.list(&dir).in_file(&dir)?;
@@ -124,7 +140,26 @@ fn fresh<D: Disk>(disk: &D, shard: ShardId) -> Result<Chosen, RecoverError> {
         let what = "there are journal files but no manifest";
         return Err(RecoverError::damaged(&core_dir(shard), 0, what));
     }
+    if let Some(path) = first_segment(disk)? {
+        let what = format!("there are segments ({path}) but no manifest");
+        return Err(RecoverError::damaged(&core_dir(shard), 0, what));
+    }
     Ok(Chosen::Fresh)
+}
+
+/// Any segment file.
+fn first_segment<D: Disk>(disk: &D) -> Result<Option<String>, RecoverError> {
+    for topic in disk.list(PARTITIONS).in_file(PARTITIONS)? {
+        let topic = format!("{PARTITIONS}/{}", topic.name);
+        for partition in disk.list(&topic).in_file(&topic)? {
+            let dir = format!("{topic}/{}", partition.name);
+            let mut files = disk.list(&dir).in_file(&dir)?.into_iter();
+            if let Some(file) = files.find(|file| parse_segment(&file.name, "seg").is_some()) {
+                return Ok(Some(format!("{dir}/{}", file.name)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 impl OpenManifest {
@@ -177,15 +212,6 @@ impl OpenManifest {
         };
         manifest.start_generation(disk)?;
         Ok(manifest)
-    }
-
-    /// Whether bytes behind the last group were cut off.
-    pub(crate) fn ending(&self) -> ManifestEnd {
-        if self.is_torn {
-            ManifestEnd::Torn
-        } else {
-            ManifestEnd::Clean
-        }
     }
 
     /// Adds records durably.

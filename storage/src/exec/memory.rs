@@ -105,6 +105,10 @@ impl MemoryDisk {
 }
 
 impl Disk for MemoryDisk {
+    fn flush(&mut self) -> Result<(), IoError> {
+        Ok(())
+    }
+
     fn list(&self, dir: &str) -> Result<Vec<DirEntry>, IoError> {
         let prefix = match dir {
             "" | "." => String::new(),

@@ -2,7 +2,7 @@
 //!
 //! Owns: the order of the steps of reliability.md 2.5, for one core.
 //! Never: removes or changes a file that the manifest names before the manifest was told.
-//! Invariants: the clean stop is invalidated durably before anything else is read (I8); verdicts become
+//! Invariants: the clean stop is invalidated durably before anything else is changed (I8); verdicts become
 //! manifest records in one pass, so a crash in the middle leads to the same verdicts again.
 //! Source: reliability.md 2.4 to 2.6.
 
@@ -14,21 +14,22 @@ use model::offset::Offset;
 use model::prng::Prng;
 
 use super::Disk;
+use super::examine::{Examined, Reading, examine};
 use super::failure::{InFile, RecoverError};
 use super::finding::{Finding, Findings, Severity};
-use super::journal_replay;
 use super::journal_scan::JournalScan;
-use super::journal_strays::{Strays, find_strays};
+use super::journal_strays::Strays;
 use super::log_finish;
-use super::log_scan::{Leftover, LogScan, ScanWith};
+use super::log_scan::{Leftover, LogScan};
 use super::manifest_open::{OpenManifest, choose};
 use super::manifest_state::ManifestState;
 use super::recovered::{Recovered, RecoveredJournal, RecoveredLog, RecoveryReport};
-use super::replay::LogReplay;
 use super::segment_batches::BatchDepth;
 use super::stream::is_zero;
 use crate::format::Uid;
-use crate::format::layout::{QUARANTINE, index_path, journal_path, segment_path, snapshot_path};
+use crate::format::layout::{
+    QUARANTINE, core_dir, index_path, journal_path, segment_path, snapshot_path,
+};
 use crate::format::manifest::Record;
 use crate::format::segment::FIRST_GROUP_POSITION;
 use crate::store::LogId;
@@ -45,24 +46,34 @@ pub fn recover<D: Disk>(
     shard: ShardId,
     now_ms: i64,
 ) -> Result<Recovered, RecoverError> {
+    disk.flush().in_file(&core_dir(shard))?;
     let chosen = choose(disk, shard)?;
-    let mut manifest = OpenManifest::open(disk, (shard, now_ms), chosen)?;
-    let is_clean = manifest.state.is_clean;
-    let ending = manifest.ending();
-    manifest.append(disk, &[Record::Started])?;
-    let mut findings = Findings::default();
-    let strays = find_strays(disk, shard, (&manifest.state, ending), &mut findings)?;
-    let adopted = strays.records();
-    let may_skip = is_clean && is_all_sealed(&manifest.state) && adopted.is_empty();
-    if !adopted.is_empty() {
-        manifest.append(disk, &adopted)?;
-    }
-    let journals = match may_skip {
-        true => JournalScan::default(),
-        false => JournalScan::run(disk, shard, &manifest.state, &mut findings)?,
+    let reading = Reading {
+        shard,
+        now_ms,
+        depth: BatchDepth::Header,
     };
-    let mut scans = scan_logs(disk, &manifest.state, &journals, now_ms, &mut findings)?;
-    let replays = replay_journals(disk, &journals, &mut scans, &mut findings)?;
+    let Examined {
+        state: _,
+        strays,
+        journals,
+        mut scans,
+        replays,
+        findings,
+        is_clean,
+        refusal,
+    } = examine(disk, reading, chosen.state())?;
+    if let Some(error) = refusal {
+        return Err(error);
+    }
+    let mut manifest = OpenManifest::open(disk, (shard, now_ms), chosen)?;
+    let mut first = vec![Record::Started];
+    first.extend(strays.records());
+    if journals.next_log > manifest.state.next_log {
+        // Entries of a log whose creation was cut off: its id must not become another log's (I13).
+        first.push(Record::NextLog(LogId(journals.next_log)));
+    }
+    manifest.append(disk, &first)?;
     let mut prng = Prng::new(seed_of(&manifest));
     let mut logs = Vec::with_capacity(scans.len());
     for (id, replay) in replays {
@@ -80,7 +91,10 @@ pub fn recover<D: Disk>(
     }
     put_away(disk, &scans, &strays)?;
     remove_derived(disk, &scans, &logs)?;
-    let mut orphans = strays.unknown;
+    let unknown = strays.unknown.iter();
+    let mut orphans: Vec<String> = unknown
+        .map(|journal| journal_path(shard, &journal.file))
+        .collect();
     for scan in scans.values() {
         orphans.append(&mut settle_orphans(disk, scan)?);
     }
@@ -94,16 +108,9 @@ pub fn recover<D: Disk>(
         journals: journals_of(shard, &manifest.state),
         manifest: manifest.file,
         logs,
-        is_clean: may_skip,
+        is_clean,
         report,
     })
-}
-
-fn is_all_sealed(state: &ManifestState) -> bool {
-    state
-        .logs
-        .values()
-        .all(|log| log.segments.iter().all(|segment| segment.seal.is_some()))
 }
 
 /// For names of rescued segments: the manifest's newest hash is never the same twice.
@@ -114,42 +121,6 @@ fn seed_of(manifest: &OpenManifest) -> u64 {
         .iter()
         .fold(0_u64, |sum, byte| sum.rotate_left(7) ^ u64::from(*byte));
     uid ^ manifest.file.last_hash
-}
-
-fn scan_logs<D: Disk>(
-    disk: &D,
-    state: &ManifestState,
-    journals: &JournalScan,
-    now_ms: i64,
-    findings: &mut Findings,
-) -> Result<BTreeMap<LogId, LogScan>, RecoverError> {
-    let mut scans = BTreeMap::new();
-    let with = ScanWith {
-        journals,
-        now_ms,
-        depth: BatchDepth::Header,
-    };
-    for (id, log) in &state.logs {
-        scans.insert(*id, LogScan::run(disk, (*id, log), with, findings)?);
-    }
-    Ok(scans)
-}
-
-pub(super) fn replay_journals<D: Disk>(
-    disk: &D,
-    journals: &JournalScan,
-    scans: &mut BTreeMap<LogId, LogScan>,
-    findings: &mut Findings,
-) -> Result<BTreeMap<LogId, LogReplay>, RecoverError> {
-    let mut replays = BTreeMap::new();
-    for (id, scan) in scans {
-        let chains = std::mem::take(&mut scan.chains);
-        let end = (scan.end, scan.chain);
-        let replay = LogReplay::new(scan.state.tp, end, scan.state.holes.clone(), chains);
-        replays.insert(*id, replay);
-    }
-    journal_replay::replay(disk, journals, &mut replays, findings)?;
-    Ok(replays)
 }
 
 /// Files that the manifest does not name any more, now that it says so.

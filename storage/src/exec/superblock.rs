@@ -114,6 +114,10 @@ pub fn open_or_format<D: Disk>(
     request: FormatRequest,
 ) -> Result<Superblock, SuperblockError> {
     assert!(request.shards > 0, "a broker has at least one data core");
+    disk.flush().map_err(|source| SuperblockError::Io {
+        file: ".".to_owned(),
+        source,
+    })?;
     let Some(found) = read_superblock(disk)? else {
         return format(disk, request);
     };

@@ -248,9 +248,14 @@ fn a_start_leaves_nothing_repairable_behind() {
 #[test]
 fn a_core_that_the_superblock_does_not_know_is_damage() {
     let (mut world, _, _, _) = directory();
-    let recovered =
-        crate::exec::recover(&mut world.disk, model::ids::ShardId::new(1), NOW).unwrap();
+    let mut other = crate::exec::MemoryDisk::new();
+    let recovered = crate::exec::recover(&mut other, model::ids::ShardId::new(1), NOW).unwrap();
     assert_ne!(recovered.shard, SHARD);
+    for (path, _) in other.files() {
+        world
+            .disk
+            .put(&path, other.contents(&path).unwrap().to_vec());
+    }
     assert_eq!(
         check(&world.disk).verdict(),
         Verdict::Damaged,

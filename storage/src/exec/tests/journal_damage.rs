@@ -1,9 +1,12 @@
 //! The verdict table of the durability witness, for journals.  reliability.md 2.4, 2.6
 
-use super::builder::{BLOCK, Batch, Journal, Put, World, holes, log, offset, tail_bases, worst};
-use crate::exec::{Disk, Severity};
+use super::builder::{
+    BLOCK, Batch, Journal, NOW, Put, SHARD, World, holes, log, offset, tail_bases, worst,
+};
+use crate::exec::{Disk, RecoverError, Severity, Verdict, check, recover};
 use crate::format::layout::journal_path;
 use crate::format::manifest::Record;
+use crate::store::LogId;
 
 /// One log with `groups` groups of one record each in one journal.
 fn written(groups: u32) -> (World, Journal, Vec<Batch>) {
@@ -311,7 +314,7 @@ fn a_journal_file_whose_record_was_lost_is_replayed_and_reported() {
 #[test]
 fn a_spare_journal_file_that_was_never_named_is_removed() {
     let (mut world, _, _) = written(1);
-    let spare = journal_path(super::builder::SHARD, &[77; 16]);
+    let spare = journal_path(SHARD, &[77; 16]);
     world.disk.create(&spare, 8 * BLOCK).unwrap();
     let recovered = world.recover();
     assert_eq!(world.disk.contents(&spare), None);
@@ -349,12 +352,50 @@ fn the_only_journal_file_survives_a_rotten_last_manifest_group() {
 }
 
 #[test]
-fn a_file_of_an_unknown_lineage_with_groups_is_left_alone() {
-    let (mut world, journal, _) = written(2);
+fn a_retired_file_whose_entries_are_in_segments_is_left_alone() {
+    let mut world = World::new();
+    let mut history = world.create_log(1);
+    let mut journal = world.start_journal(1);
+    let mut segment = world.add_segment(&history, 9);
+    let batches = [history.batch(1, "a"), history.batch(1, "b")];
+    world.append(&mut journal, history.log, &batches);
+    world.seal_journal(&mut journal);
+    world.segment_group(&mut segment, &batches);
     world.record(&[Record::JournalRetire { file: journal.file }]);
     let recovered = world.recover();
     assert_eq!(recovered.report.orphans, [journal.path.as_str()]);
     assert!(world.disk.contents(&journal.path).is_some());
+}
+
+#[test]
+fn a_file_that_no_record_names_and_that_goes_on_where_a_log_ends_stops_the_start() {
+    let (mut world, mut journal, _) = written(2);
+    world.seal_journal(&mut journal);
+    world.record(&[Record::JournalRetire { file: journal.file }]);
+    let before = world.disk.clone();
+    let refused = recover(&mut world.disk, SHARD, NOW).unwrap_err();
+    let RecoverError::Damaged { file, what, .. } = refused else {
+        panic!("{refused}")
+    };
+    assert_eq!(file, journal.path);
+    assert!(what.contains("lost its newest records"), "{what}");
+    assert_eq!(world.disk, before, "nothing was changed");
+    assert_eq!(check(&world.disk).verdict(), Verdict::Damaged);
+}
+
+#[test]
+fn the_id_of_a_log_whose_creation_was_cut_off_is_not_given_out_again() {
+    let (mut world, mut journal, _) = written(1);
+    let mut stranger = super::builder::History::new(40);
+    let batch = stranger.batch(1, "unknown");
+    world.append(&mut journal, stranger.log, &[batch]);
+    assert_eq!(world.recover().next_log, LogId(41));
+    let mut again = World::over(world.disk);
+    assert_eq!(
+        again.recover().next_log,
+        LogId(41),
+        "and the manifest knows"
+    );
 }
 
 #[test]

@@ -204,3 +204,18 @@ fn no_single_flipped_byte_of_a_manifest_is_taken_for_something_else() {
         }
     }
 }
+
+#[test]
+fn segments_without_any_manifest_are_no_new_core() {
+    let mut world = World::new();
+    let mut history = world.create_log(1);
+    let mut segment = world.add_segment(&history, 9);
+    let batch = history.batch(1, "a");
+    world.segment_group(&mut segment, &[batch]);
+    let manifest = world.manifest.file.path.clone();
+    world.disk.remove(&manifest).unwrap();
+    let before = world.disk.clone();
+    let refused = recover(&mut world.disk, SHARD, NOW).unwrap_err();
+    assert!(refused.to_string().contains(&segment.path), "{refused}");
+    assert_eq!(world.disk, before, "nothing was changed");
+}

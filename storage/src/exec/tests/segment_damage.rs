@@ -1,9 +1,10 @@
 //! Segments that were open at the stop, short, missing or rotten.  reliability.md 2.4, 2.5, I2, I6, I12
 
 use super::builder::{
-    BLOCK, Batch, History, Journal, Put, Segment, World, holes, log, offset, tail_bases, worst,
+    BLOCK, Batch, History, Journal, NOW, Put, SHARD, Segment, World, holes, log, offset,
+    tail_bases, worst,
 };
-use crate::exec::{Disk, Severity};
+use crate::exec::{Disk, RecoverError, Severity, Verdict, check, recover};
 use crate::format::layout::QUARANTINE;
 
 /// A log with an open segment of `groups` groups of two records each; nothing in the journal.
@@ -235,13 +236,14 @@ fn a_log_start_above_everything_leaves_an_empty_log_that_goes_on_there() {
 
 #[test]
 fn an_unnamed_segment_goes_if_it_is_empty_and_stays_if_it_is_not() {
-    let (mut world, mut history, _, _) = written(1);
+    let (mut world, mut history, mut journal, _) = written(1);
     let manifest = world.manifest.file.clone();
     let (mut empty, mut full) = (
         world.add_segment(&history, 20),
         world.add_segment(&history, 21),
     );
     let batch = history.batch(1, "data");
+    world.append(&mut journal, history.log, std::slice::from_ref(&batch));
     world.segment_group(&mut full, &[batch]);
     empty.uid = [20; 16];
     world.record(&[
@@ -259,4 +261,22 @@ fn an_unnamed_segment_goes_if_it_is_empty_and_stays_if_it_is_not() {
     assert_eq!(recovered.report.orphans, [full.path.as_str()]);
     assert_eq!(world.disk.contents(&empty.path), None);
     assert!(world.disk.contents(&full.path).is_some());
+}
+
+#[test]
+fn a_segment_that_no_record_names_and_that_goes_beyond_its_log_stops_the_start() {
+    let (mut world, history, _, segment) = written(2);
+    world.record(&[crate::format::manifest::Record::SegmentRemove {
+        log: history.log,
+        uid: segment.uid,
+    }]);
+    let before = world.disk.clone();
+    let refused = recover(&mut world.disk, SHARD, NOW).unwrap_err();
+    let RecoverError::Damaged { file, what, .. } = refused else {
+        panic!("{refused}")
+    };
+    assert_eq!(file, segment.path);
+    assert!(what.contains("offsets up to 4"), "{what}");
+    assert_eq!(world.disk, before, "nothing was changed");
+    assert_eq!(check(&world.disk).verdict(), Verdict::Damaged);
 }

@@ -1,0 +1,119 @@
+//! Reading everything a start or a check decides from, before anything is changed.
+//!
+//! Owns: the order in which manifest, journals and segments are read.
+//! Never: changes a file, so a crash meanwhile changes nothing either.
+//! Invariants: a manifest that lost records is noticed here, or not at all.
+//! Source: reliability.md 2.5 steps 4 to 7.
+
+use std::collections::BTreeMap;
+
+use model::ids::ShardId;
+
+use super::Disk;
+use super::failure::RecoverError;
+use super::finding::Findings;
+use super::journal_replay;
+use super::journal_scan::JournalScan;
+use super::journal_strays::{ManifestEnd, Strays, find_strays};
+use super::log_scan::{LogScan, ScanWith};
+use super::lost_records;
+use super::manifest_state::ManifestState;
+use super::replay::LogReplay;
+use super::segment_batches::BatchDepth;
+use crate::store::LogId;
+
+/// How a directory is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) shard: ShardId,
+    /// Wall clock, ms.
+    pub(crate) now_ms: i64,
+    /// `Checksum` reads everything, `Header` what a start needs.
+    pub(crate) depth: BatchDepth,
+}
+
+/// What one core holds.
+#[derive(Debug, Default)]
+pub(crate) struct Examined {
+    /// With the adopted journals.
+    pub(crate) state: ManifestState,
+    pub(crate) strays: Strays,
+    pub(crate) journals: JournalScan,
+    pub(crate) scans: BTreeMap<LogId, LogScan>,
+    pub(crate) replays: BTreeMap<LogId, LogReplay>,
+    pub(crate) findings: Findings,
+    /// Whether journals were not read because the last stop was orderly.
+    pub(crate) is_clean: bool,
+    /// Why nothing may be changed.
+    pub(crate) refusal: Option<RecoverError>,
+}
+
+/// Reads everything about one core.
+pub(crate) fn examine<D: Disk>(
+    disk: &D,
+    reading: Reading,
+    (state, ending): (ManifestState, ManifestEnd),
+) -> Result<Examined, RecoverError> {
+    let mut found = Findings::default();
+    let mut strays = find_strays(disk, reading.shard, &state, &mut found)?;
+    loop {
+        let mut examined = Examined {
+            findings: found.clone(),
+            state: state.clone(),
+            ..Examined::default()
+        };
+        let adopted = strays.records();
+        let is_complete = adopted.is_empty() && reading.depth == BatchDepth::Header;
+        examined.is_clean = is_complete && state.is_clean && is_all_sealed(&state);
+        adopted
+            .iter()
+            .for_each(|record| examined.state.apply(record));
+        examined.read(disk, reading)?;
+        let files = (reading.shard, strays.unknown.as_slice());
+        let Some(sign) = lost_records::look(disk, files, &examined)? else {
+            examined.strays = strays;
+            return Ok(examined);
+        };
+        // A torn end may have held the record of this very journal; anything else may be missing, too.
+        match sign.lineage.filter(|_| ending == ManifestEnd::Torn) {
+            Some(lineage) => strays.adopt_lineage((reading.shard, lineage), &mut found),
+            None => {
+                examined.refusal =
+                    Some(RecoverError::damaged(&sign.file, sign.position, sign.what));
+                examined.strays = strays;
+                return Ok(examined);
+            }
+        }
+    }
+}
+
+fn is_all_sealed(state: &ManifestState) -> bool {
+    state
+        .logs
+        .values()
+        .all(|log| log.segments.iter().all(|segment| segment.seal.is_some()))
+}
+
+impl Examined {
+    fn read<D: Disk>(&mut self, disk: &D, reading: Reading) -> Result<(), RecoverError> {
+        if !self.is_clean {
+            self.journals = JournalScan::run(disk, reading.shard, &self.state, &mut self.findings)?;
+        }
+        let with = ScanWith {
+            journals: &self.journals,
+            now_ms: reading.now_ms,
+            depth: reading.depth,
+        };
+        for (id, log) in &self.state.logs {
+            let scan = LogScan::run(disk, (*id, log), with, &mut self.findings)?;
+            self.scans.insert(*id, scan);
+        }
+        for (id, scan) in &mut self.scans {
+            let chains = std::mem::take(&mut scan.chains);
+            let end = (scan.end, scan.chain);
+            let replay = LogReplay::new(scan.state.tp, end, scan.state.holes.clone(), chains);
+            self.replays.insert(*id, replay);
+        }
+        journal_replay::replay(disk, &self.journals, &mut self.replays, &mut self.findings)
+    }
+}

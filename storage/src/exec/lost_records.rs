@@ -1,0 +1,218 @@
+//! Signs that the manifest lost records which were durable, although it ends cleanly.
+//!
+//! Owns: comparing files that the manifest does not name with what it says.
+//! Never: changes a file; guesses what else is missing: the start is refused, or a journal adopted.
+//! Invariants: a removed file holds nothing beyond the end of its log, because a log never ends below what
+//! its removed files held; so an unnamed file that does was named by a record that is gone.
+//! Source: reliability.md 2.3 I5, I6, 2.4.
+
+use std::collections::BTreeMap;
+
+use model::ids::ShardId;
+use model::limits::BLOCK_BYTES;
+use model::offset::Offset;
+
+use super::Disk;
+use super::examine::Examined;
+use super::failure::{InFile, RecoverError};
+use super::finding::Findings;
+use super::journal_scan::{JournalScan, Lineage};
+use super::journal_walk::{Met, WalkFrom, walk_file};
+use super::log_scan::LogScan;
+use super::manifest_state::{JournalState, ManifestState};
+use super::replay::LogReplay;
+use super::segment_batches::BatchDepth;
+use super::segment_walk::{Expected, walk_segment};
+use super::stream::is_zero;
+use crate::format::Uid;
+use crate::format::journal::{AppendEntry, Entry, SegDurableEntry, entries};
+use crate::format::layout::{partition_dir, segment_path};
+use crate::format::segment::FIRST_GROUP_POSITION;
+use crate::io::IoError;
+use crate::store::LogId;
+
+/// A file whose record was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sign {
+    pub(crate) file: String,
+    pub(crate) position: u64,
+    pub(crate) what: String,
+    /// The journal it belongs to, if it is one.
+    pub(crate) lineage: Option<Uid>,
+}
+
+type Replays = BTreeMap<LogId, LogReplay>;
+
+/// The first sign, in files beside those of the manifest.
+pub(crate) fn look<D: Disk>(
+    disk: &D,
+    (shard, unknown): (ShardId, &[JournalState]),
+    examined: &Examined,
+) -> Result<Option<Sign>, RecoverError> {
+    let (scans, replays) = (&examined.scans, &examined.replays);
+    let journal = in_journals(disk, (shard, unknown), replays)?;
+    if journal.is_some() {
+        return Ok(journal);
+    }
+    let mut witnesses = examined.journals.witnesses.values();
+    let sign = witnesses.find_map(|witness| in_witness(witness, examined));
+    if sign.is_some() {
+        return Ok(sign);
+    }
+    for (id, scan) in scans {
+        let Some(end) = replays.get(id).map(|replay| replay.end) else {
+            continue;
+        };
+        let named = |place: &&(Offset, Uid)| {
+            let mut segments = scan.state.segments.iter();
+            segments.any(|segment| (segment.base, segment.uid) == **place)
+        };
+        for (base, uid) in scan.files.segments.keys().filter(|place| !named(place)) {
+            let path = segment_path(scan.state.tp, *base, uid);
+            let sign = in_segment(disk, &path, (*base, *uid), (scan, end)).in_file(&path)?;
+            if sign.is_some() {
+                return Ok(sign);
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Groups are written to a segment only when the manifest names it, and witnessed later.
+fn in_witness(witness: &SegDurableEntry, examined: &Examined) -> Option<Sign> {
+    let known = examined.state.logs.get(&witness.log);
+    let end = examined.replays.get(&witness.log).map(|replay| replay.end);
+    let (file, is_lost) = match known.zip(end) {
+        None => {
+            let is_later = witness.log.0 >= examined.state.next_log;
+            (format!("segment of log {}", witness.log.0), is_later)
+        }
+        Some((log, end)) => {
+            let mut named = log.segments.iter();
+            let is_named = named.any(|segment| segment.uid == witness.segment);
+            (partition_dir(log.tp), !is_named && witness.last >= end)
+        }
+    };
+    is_lost.then(|| Sign {
+        file,
+        position: 0,
+        what: format!(
+            "a segment with offset {} was durable, and the manifest does not name it: the manifest \
+             lost its newest records",
+            witness.last
+        ),
+        lineage: None,
+    })
+}
+
+/// A segment with batches beyond the end of its log.
+fn in_segment<D: Disk>(
+    disk: &D,
+    path: &str,
+    (base, uid): (Offset, Uid),
+    (scan, end): (&LogScan, Offset),
+) -> Result<Option<Sign>, IoError> {
+    match disk.read(path, FIRST_GROUP_POSITION, BLOCK_BYTES) {
+        Ok(block) if is_zero(&block) => return Ok(None),
+        Ok(_) | Err(IoError::Device(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let expected = Expected {
+        path,
+        uid,
+        tp: scan.state.tp,
+        base,
+        chain: None,
+        witness: None,
+        seal: None,
+        points: None,
+        depth: BatchDepth::Header,
+    };
+    let walked = walk_segment(disk, &expected, &mut Findings::default(), &mut |_| {})?;
+    let upto = walked.seal.upto;
+    Ok((walked.seal.groups > 0 && upto > end).then(|| Sign {
+        file: path.to_owned(),
+        position: walked.seal.valid_end,
+        what: format!(
+            "the manifest does not name this segment, but it holds offsets up to {upto} of a log \
+             that ends at {end}: the manifest lost its newest records"
+        ),
+        lineage: None,
+    }))
+}
+
+/// A durable entry that goes on where its log ends.
+fn in_journals<D: Disk>(
+    disk: &D,
+    (shard, unknown): (ShardId, &[JournalState]),
+    replays: &Replays,
+) -> Result<Option<Sign>, RecoverError> {
+    if unknown.is_empty() {
+        return Ok(None);
+    }
+    let others = ManifestState {
+        journals: unknown.to_vec(),
+        ..ManifestState::default()
+    };
+    let scan = JournalScan::run(disk, shard, &others, &mut Findings::default())?;
+    for lineage in &scan.lineages {
+        let sign = in_lineage(disk, lineage, replays)?;
+        if sign.is_some() {
+            return Ok(sign);
+        }
+    }
+    Ok(None)
+}
+
+fn in_lineage<D: Disk>(
+    disk: &D,
+    lineage: &Lineage,
+    replays: &Replays,
+) -> Result<Option<Sign>, RecoverError> {
+    for file in &lineage.files {
+        let mut sign = None;
+        let from = WalkFrom {
+            lineage: lineage.uid,
+            next_seq: file.first_seq,
+            last_hash: None,
+        };
+        walk_file(disk, &file.path, from, |met| {
+            let Met::Group { position, group } = met else {
+                return;
+            };
+            if sign.is_some() || group.frame.seq > lineage.witness {
+                return;
+            }
+            let found = entries(&group).unwrap_or_default();
+            let mut appends = found.iter().filter_map(|entry| match entry {
+                Entry::Append(append, _) => Some(append),
+                Entry::SegDurable(_) => None,
+            });
+            sign = appends
+                .find(|append| goes_on(append, replays))
+                .map(|append| Sign {
+                    file: file.path.clone(),
+                    position,
+                    what: format!(
+                        "the manifest does not name this journal file, but it holds offset {} of a \
+                         log that ends before: the manifest lost its newest records",
+                        append.last
+                    ),
+                    lineage: Some(lineage.uid),
+                });
+        })
+        .in_file(&file.path)?;
+        if sign.is_some() {
+            return Ok(sign);
+        }
+    }
+    Ok(None)
+}
+
+fn goes_on(append: &AppendEntry, replays: &Replays) -> bool {
+    let Some(log) = replays.get(&append.log) else {
+        return false;
+    };
+    let is_next = append.first <= log.end && log.end <= append.last;
+    is_next && (append.first < log.end || log.chain.is_none_or(|at| at == append.chain_before))
+}
