@@ -1,5 +1,5 @@
 """Command line of the machine: `cut.py record HOME [KIND [SECONDS]]`, `cut.py images HOME COUNT SEED`,
-`cut.py replay HOME EVENTS SEED`."""
+`cut.py again HOME BEFORE EVENTS SEED [SECONDS]`, `cut.py replay HOME EVENTS SEED`."""
 
 import pathlib
 import shutil
@@ -18,6 +18,13 @@ def main(words):
         kind = words[2] if len(words) > 2 else "ext4"
         ledger = powercut.record(home, kind, float(words[3]) if len(words) > 3 else 10.0)
         print(f"{len(ledger.records)} records acknowledged, {len(ledger.topics)} topics")
+        return 0
+    if verb == "again":
+        home.mkdir(parents=True)
+        before, cut = pathlib.Path(words[2]), int(words[3])
+        print(powercut.make_start(home, before, cut, int(words[4])))
+        ledger = powercut.record_again(home, before, cut, float(words[5]) if len(words) > 5 else 5.0)
+        print(f"{len(ledger.records)} records acknowledged or found, {len(ledger.topics)} topics")
         return 0
     if verb == "images":
         begun = time.monotonic()

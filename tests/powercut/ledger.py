@@ -3,7 +3,7 @@
 import hashlib
 import pickle
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 def value_of(producer, number, size):
@@ -73,3 +73,31 @@ class Ledger:
         """(topic, partition, offset) -> (producer, number) of what was acknowledged before the cut."""
         return {(topic, partition, offset): origin
                 for origin, (topic, partition, offset, position) in self.records.items() if position <= cut}
+
+    def carried_over(self, cut, found, position):
+        """The ledger of a second run that starts from a power cut after `cut`: what was certain then is so from the
+        beginning; what a client has `found` after the start is from `position` on."""
+        later = Ledger(sent=set(self.sent))
+        certain = self.acknowledged_at(cut)
+        for part, records in found.records.items():
+            for offset, value in records:
+                is_certain = (*part, offset) in certain
+                later.records[origin_of(value)] = (*part, offset, 0 if is_certain else position)
+        for topic in self.topics:
+            if topic.name in found.topics and topic.create_asked <= cut and not before(topic.deleted, cut):
+                created = 0 if before(topic.created, cut) else position
+                later.topics.append(replace(topic, create_asked=0, created=created, deleted=None,
+                                            delete_asked=0 if before(topic.delete_asked, cut) else None))
+        for group in {group for group, _, _ in self.commits}:
+            for (topic, partition), offset in found.committed(group).items():
+                later.commits[(group, topic, partition)] = [[offset, 0, position]]
+        for target, source in ((later.commits, self.commits), (later.trims, self.trims)):
+            for key, entries in source.items():
+                carried = [[what, 0, 0 if before(done, cut) else None] for what, asked, done in entries if asked <= cut]
+                target[key] = carried + target.get(key, [])
+        return later
+
+
+def before(position, cut):
+    """Whether something happened for certain before the cut."""
+    return position is not None and position <= cut

@@ -96,9 +96,9 @@ class Churn(Work):
         admin = AdminClient({**LIBRDKAFKA, "bootstrap.servers": self.load.address})
         number = 0
         while not self.load.over.is_set():
-            name = "again" if number % 2 else f"once-{number}"
+            name = f"again{self.load.label}" if number % 2 else f"once{self.load.label}-{number}"
             topic = self.load.create(admin, Topic(name, 2), {"segment.bytes": "131072"})
-            writer = Writer(self.load, f"churn{number}", topic, Shape((10, 30_000), 10, 1000))
+            writer = Writer(self.load, f"{self.load.label}churn{number}", topic, Shape((10, 30_000), 10, 1000))
             for _ in range(12):
                 writer.send()
             writer.finish()
@@ -168,14 +168,18 @@ class Trimmer(Work):
 class Load:
     """Runs the whole load against one broker for some seconds."""
 
-    def __init__(self, address, ledger, position):
+    def __init__(self, address, ledger, position, label=""):
+        self.label = label
         self.address = address
         self.ledger = ledger
         self.position = position
         self.over = threading.Event()
 
     def create(self, admin, topic, config):
-        """Creates a topic; waits for the answer."""
+        """Creates a topic, or takes the one that an earlier run left; waits for the answer."""
+        left = [life for life in self.ledger.topics if life.name == topic.name and life.deleted is None]
+        if left:
+            return left[-1]
         topic.create_asked = self.position()
         topic.retention_bytes = int(config.get("retention.bytes", 0))
         self.ledger.topics.append(topic)
@@ -196,10 +200,10 @@ class Load:
         small = self.create(admin, Topic("small", 4), {"segment.bytes": "1048576"})
         large = self.create(admin, Topic("large", 2), {"segment.bytes": "4194304"})
         short = self.create(admin, Topic("short", 2), {"segment.bytes": "262144", "retention.bytes": "1048576"})
-        works = [Writer(self, "a", small, Shape((5, 2_000), 60, 800)),
-                 Writer(self, "b", small, Shape((5, 200), 3, 200)),
-                 Writer(self, "c", large, Shape((30_000, 300_000), 3, 40)),
-                 Writer(self, "d", short, Shape((1_000, 60_000), 4, 60)),
+        works = [Writer(self, self.label + "a", small, Shape((5, 2_000), 60, 800)),
+                 Writer(self, self.label + "b", small, Shape((5, 200), 3, 200)),
+                 Writer(self, self.label + "c", large, Shape((30_000, 300_000), 3, 40)),
+                 Writer(self, self.label + "d", short, Shape((1_000, 60_000), 4, 60)),
                  Churn(self), Reader(self, "readers", small), Reader(self, "others", large),
                  Trimmer(self, small)]
         for work in works:

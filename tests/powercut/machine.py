@@ -71,14 +71,17 @@ class Mounted:
 
 
 class Recorder:
-    """The recording disk: `disk` is the file for the loop device."""
+    """The recording disk: `disk` is the file for the loop device. It begins with `home/start`, or empty."""
 
-    def __init__(self, home):
+    def __init__(self, home, size=DISK_BYTES):
         self.home = pathlib.Path(home)
+        if (self.home / "start").exists():
+            run("cp", "--sparse=always", self.home / "start", self.home / "contents")
+        (self.home / "size").write_text(str(size))
         self.mount = self.home / "fuse"
         self.mount.mkdir()
         self.disk = self.mount / "disk.img"
-        command = [tool(), "serve", self.home / "contents", DISK_BYTES, self.home / "recording",
+        command = [tool(), "serve", self.home / "contents", size, self.home / "recording",
                    self.home / "position", self.mount, self.home / "socket"]
         self.process = subprocess.Popen([str(word) for word in command])
         wait_until("the disk serves", lambda: self.disk.exists() or self.process.poll() is not None)
@@ -113,10 +116,12 @@ class Recorder:
 class Images:
     """Makes crash images of one recording."""
 
-    def __init__(self, home, work, start=None):
+    def __init__(self, home, work):
         self.out = pathlib.Path(work) / "image"
-        command = [tool(), "images", pathlib.Path(home) / "recording", pathlib.Path(work) / "base", DISK_BYTES]
-        command += [start] if start else []
+        start = pathlib.Path(home) / "start"
+        command = [tool(), "images", pathlib.Path(home) / "recording", pathlib.Path(work) / "base",
+                   (pathlib.Path(home) / "size").read_text()]
+        command += [start] if start.exists() else []
         self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
 

@@ -26,24 +26,60 @@ def record(home, kind, seconds):
 
 def record_disk(home, kind, seconds):
     """As `record`, on the recording disk."""
-    recorder = Recorder(home)
     ledger = Ledger()
-    broker = None
+    with recording(home, kind) as (recorder, broker):
+        recorder.say("mark ready")
+        Load(broker.address, ledger, recorder.position).run(seconds)
+    return ledger
+
+
+def make_start(home, before, cut, seed):
+    """Makes `home/start`, the disk after a power cut in the run in `before`."""
+    images = Images(before, home)
     try:
-        with Mounted(recorder.disk, home / "disk", kind).make() as disk:
+        what = images.make(cut, seed)
+        images.out.rename(home / "start")
+    finally:
+        images.close()
+        (home / "base").unlink()
+    return what
+
+
+def record_again(home, before, cut, seconds):
+    """Goes on where a power cut after `cut` events of the run in `before` left the disk `home/start`: records the
+    start of the broker and a second load. What a client could read after that start must stay."""
+    kind = (before / "kind").read_text()
+    (home / "kind").write_text(kind)
+    earlier = Ledger.load(before / "ledger")
+    with recording(home, kind) as (recorder, broker):
+        found = oracle.Found(broker.address)
+        oracle.check(earlier, cut, found)
+        ledger = earlier.carried_over(cut, found, recorder.position())
+        found.close()
+        recorder.say("mark ready")
+        Load(broker.address, ledger, recorder.position, "second-").run(seconds)
+    ledger.save(home / "ledger")
+    return ledger
+
+
+@contextmanager
+def recording(home, kind):
+    """The recording disk with a file system and a broker on it; the broker is killed at the end."""
+    recorder = Recorder(home)
+    try:
+        mounted = Mounted(recorder.disk, home / "disk", kind)
+        with mounted if (home / "start").exists() else mounted.make() as disk:
             recorder.say(f"delay {FLUSH_MICROS}")
             recorder.say("mark mounted")
             broker = Broker(disk / "data", cores=CORES, flags=FLAGS)
             broker.log_path = home / "broker.log"
             with broker:
-                recorder.say("mark ready")
-                Load(broker.address, ledger, recorder.position).run(seconds)
+                yield recorder, broker
                 recorder.say("mark done")
                 broker.kill()
     finally:
         recorder.close()
     (home / "contents").unlink()
-    return ledger
 
 
 def choose(images, count, seed):
