@@ -180,6 +180,7 @@ fn start(config: &ServeConfig, directory: &Directory) -> Result<Broker, BootErro
         ..config.broker.clone()
     });
     let recovered = recovery::recover_all(&config.data_dir, shards)?;
+    directory.expect_metadata(&recovered)?;
     let listeners = Listeners::bind(config.kafka_listen, usize::from(shards))?;
     let bound = listeners.address();
     let (host, port) = match &config.kafka_advertise {

@@ -22,7 +22,7 @@ use raft_host::{Files, Write};
 use crate::settings::ControlError;
 
 /// Name of the directory below the data directory.
-const NAME: &str = "raft";
+pub(crate) const NAME: &str = "raft";
 
 /// Name under which the directory of a new node is prepared.
 const NAME_NEW: &str = "raft.new";
@@ -63,12 +63,36 @@ impl RaftDirectory {
         })
     }
 
+    /// The directory if it is there.
+    pub(crate) fn existing(data_dir: &Path) -> Option<Self> {
+        let path = data_dir.join(NAME);
+        path.is_dir().then(|| Self {
+            path,
+            open: BTreeMap::new(),
+        })
+    }
+
     /// Reads everything. Files are flushed first: what a process that died had written without flushing would
     /// otherwise be believed now and be gone after a power cut.
     ///
     /// # Errors
     /// The file system failed, or a file is not ours.
     pub(crate) fn load(&self) -> Result<Files, ControlError> {
+        let files = self.load_with(Access::Change)?;
+        sync_directory(&self.path)
+            .map_err(|source| io_error("flush directory", &self.path, source))?;
+        Ok(files)
+    }
+
+    /// Reads everything and changes nothing.
+    ///
+    /// # Errors
+    /// The file system failed, or a file is not ours.
+    pub(crate) fn load_unchanged(&self) -> Result<Files, ControlError> {
+        self.load_with(Access::ReadOnly)
+    }
+
+    fn load_with(&self, access: Access) -> Result<Files, ControlError> {
         let failed = |source| io_error("read directory", &self.path, source);
         let mut files = Files::default();
         let mut count = 0;
@@ -78,31 +102,11 @@ impl RaftDirectory {
             if count > FILES_MAX {
                 return Err(ControlError::UnknownFile(path));
             }
-            self.load_file(&path, &mut files)?;
+            load_file(&path, access, &mut files)?;
         }
-        sync_directory(&self.path).map_err(failed)?;
         files.logs.sort_by_key(|(number, _)| *number);
         files.snapshots.sort_by_key(|(index, _)| *index);
         Ok(files)
-    }
-
-    fn load_file(&self, path: &Path, files: &mut Files) -> Result<(), ControlError> {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let unknown = || ControlError::UnknownFile(path.to_owned());
-        let kind = name.and_then(classify).ok_or_else(unknown)?;
-        let read = || read_flushed(path).map_err(|source| io_error("read", path, source));
-        match kind {
-            FileKind::Temporary => {
-                fs::remove_file(path).map_err(|source| io_error("remove", path, source))?;
-            }
-            FileKind::HardState(slot) => {
-                let found = files.hard_state.get_mut(slot).ok_or_else(unknown)?;
-                *found = Some(read()?);
-            }
-            FileKind::Log(number) => files.logs.push((number, read()?)),
-            FileKind::Snapshot(index) => files.snapshots.push((index, read()?)),
-        }
-        Ok(())
     }
 
     /// Carries out writes in order, each durable before the next.
@@ -183,6 +187,35 @@ impl RaftDirectory {
     }
 }
 
+/// What reading may do to the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// Flush what is read, remove what a crash left behind.
+    Change,
+    /// Nothing.
+    ReadOnly,
+}
+
+fn load_file(path: &Path, access: Access, files: &mut Files) -> Result<(), ControlError> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let unknown = || ControlError::UnknownFile(path.to_owned());
+    let kind = name.and_then(classify).ok_or_else(unknown)?;
+    let read = || read_whole(path, access).map_err(|source| io_error("read", path, source));
+    match kind {
+        FileKind::Temporary if access == Access::ReadOnly => {}
+        FileKind::Temporary => {
+            fs::remove_file(path).map_err(|source| io_error("remove", path, source))?;
+        }
+        FileKind::HardState(slot) => {
+            let found = files.hard_state.get_mut(slot).ok_or_else(unknown)?;
+            *found = Some(read()?);
+        }
+        FileKind::Log(number) => files.logs.push((number, read()?)),
+        FileKind::Snapshot(index) => files.snapshots.push((index, read()?)),
+    }
+    Ok(())
+}
+
 fn prepare(data_dir: &Path, first: &[Write]) -> io::Result<()> {
     let new = data_dir.join(NAME_NEW);
     match fs::remove_dir_all(&new) {
@@ -213,9 +246,12 @@ fn replace(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     sync_directory(directory)
 }
 
-fn read_flushed(path: &Path) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    file.sync_all()?;
+fn read_whole(path: &Path, access: Access) -> io::Result<Vec<u8>> {
+    let may_change = access == Access::Change;
+    let file = OpenOptions::new().read(true).write(may_change).open(path)?;
+    if may_change {
+        file.sync_all()?;
+    }
     let len = file.metadata()?.len();
     if len > FILE_BYTES_MAX {
         return Err(io::Error::new(

@@ -8,6 +8,7 @@
 //! Source: architecture.md section 1, reliability.md 1.11 and 1.12, ADR-0007.
 
 mod boot;
+mod check;
 mod directory;
 mod handle;
 mod mailbox;
@@ -15,6 +16,7 @@ mod service;
 mod settings;
 mod voter;
 
+pub use check::{MetadataFinding, MetadataSeverity, check};
 pub use handle::{ControlHandle, start};
 pub use mailbox::Port;
 pub use settings::{ControlConfig, ControlError, FatalFn};

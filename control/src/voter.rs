@@ -174,7 +174,8 @@ fn identity(config: &ControlConfig) -> Identity {
     }
 }
 
-fn load_image(data: &[u8], index: u64) -> Result<Image, ControlError> {
+/// The image of a snapshot of entry `index`.
+pub(crate) fn load_image(data: &[u8], index: u64) -> Result<Image, ControlError> {
     let image = decode_image(data).map_err(ControlError::Image)?;
     match image.index().get() == index {
         true => Ok(image),
@@ -187,7 +188,7 @@ fn load_image(data: &[u8], index: u64) -> Result<Image, ControlError> {
 }
 
 /// `None` for the entry of a new term and for a record of a newer release that may be skipped.
-fn decode_entry(entry: &Entry) -> Result<Option<MetadataCommand>, Fatal> {
+pub(crate) fn decode_entry(entry: &Entry) -> Result<Option<MetadataCommand>, Fatal> {
     if entry.data.is_empty() {
         return Ok(None);
     }

@@ -12,7 +12,7 @@ use model::ids::BrokerId;
 use model::limits::BLOCK_BYTES;
 use shards::disk::FsDisk;
 use storage::IoError;
-use storage::exec::Disk;
+use storage::exec::{Disk, Recovered};
 use storage::format::layout::{PARTITIONS, SUPERBLOCK_A, SUPERBLOCK_B, parse_core_dir};
 use storage::format::superblock::Superblock;
 
@@ -53,6 +53,14 @@ pub(crate) enum DirectoryError {
         /// What is wrong.
         what: String,
     },
+    /// Partitions are there, but nothing says whose they are.
+    #[error("data directory {} holds {partitions} partitions, but its metadata log raft/ is gone", .path.display())]
+    MetadataMissing {
+        /// The directory.
+        path: PathBuf,
+        /// Partitions found.
+        partitions: usize,
+    },
     /// The directory belongs to another broker.
     #[error("data directory {} belongs to broker {found}, this is broker {configured}", .path.display())]
     OtherBroker {
@@ -85,6 +93,9 @@ impl DirectoryError {
             Self::Damaged { .. } => {
                 "restore superblock.a and superblock.b from a copy; a newer format needs the newer rapidmq"
             }
+            Self::MetadataMissing { .. } => {
+                "put raft/ back from where it went or from a copy; a new one would forget every topic"
+            }
             Self::OtherBroker { .. } => {
                 "give each broker its own --data-dir, or set broker-id as it was"
             }
@@ -96,6 +107,7 @@ impl DirectoryError {
 /// A directory that may be used.
 #[derive(Debug)]
 pub(super) struct Directory {
+    path: PathBuf,
     superblock: Superblock,
 }
 
@@ -153,7 +165,25 @@ impl Directory {
         for slot in [SUPERBLOCK_A, SUPERBLOCK_B] {
             ensure_slot(&mut disk, slot, &superblock).map_err(io)?;
         }
-        Ok(Self { superblock })
+        Ok(Self {
+            path: path.clone(),
+            superblock,
+        })
+    }
+
+    /// Refuses partitions without a metadata log: a new one would forget every topic.
+    ///
+    /// # Errors
+    /// There are partitions, and the metadata log is gone.
+    pub(super) fn expect_metadata(&self, recovered: &[Recovered]) -> Result<(), DirectoryError> {
+        let partitions: usize = recovered.iter().map(|core| core.logs.len()).sum();
+        if partitions == 0 || self.path.join(METADATA_LOG).is_dir() {
+            return Ok(());
+        }
+        Err(DirectoryError::MetadataMissing {
+            path: self.path.clone(),
+            partitions,
+        })
     }
 
     /// Data cores.

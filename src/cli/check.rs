@@ -5,11 +5,12 @@
 //! Invariants: exit code 0 clean, 1 damaged, 7 repairable (a start repairs it by itself).
 //! Source: reliability.md 2.6; the part 3.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use control::MetadataSeverity;
 use serde_json::json;
-use storage::exec::{self, Severity, Verdict};
+use storage::exec::{self, CheckReport, Finding, Severity, Verdict};
 
 use super::failure::{Failure, Kind};
 use super::output::{self, Format, Listing};
@@ -36,7 +37,8 @@ pub(crate) fn run(args: &Check) -> Result<(), Failure> {
         .why(error.to_string())
         .fix("stop the broker that uses it, and name its data directory")
     })?;
-    let report = exec::check(&disk);
+    let mut report = exec::check(&disk);
+    add_metadata(&args.data_dir, &mut report);
     print(args, &report)?;
     match report.verdict() {
         Verdict::Clean => Ok(()),
@@ -51,7 +53,28 @@ pub(crate) fn run(args: &Check) -> Result<(), Failure> {
     }
 }
 
-fn print(args: &Check, report: &exec::CheckReport) -> Result<(), Failure> {
+/// The metadata log is the control core's; without it the records of all partitions have no names.
+fn add_metadata(data_dir: &Path, report: &mut CheckReport) {
+    let Some(findings) = control::check(data_dir) else {
+        if report.batches > 0 {
+            let what = "the metadata log is missing, and there are records";
+            report.push(Finding::new(Severity::Damage, "raft", what));
+        }
+        return;
+    };
+    for finding in findings {
+        let severity = match finding.severity {
+            MetadataSeverity::Repairable => Severity::Repairable,
+            MetadataSeverity::Damage => Severity::Damage,
+        };
+        report.push(Finding {
+            position: finding.position,
+            ..Finding::new(severity, finding.file, finding.what)
+        });
+    }
+}
+
+fn print(args: &Check, report: &CheckReport) -> Result<(), Failure> {
     let rows = report
         .findings
         .iter()
@@ -59,6 +82,7 @@ fn print(args: &Check, report: &exec::CheckReport) -> Result<(), Failure> {
             vec![
                 json!(severity(finding.severity)),
                 json!(finding.file),
+                json!(finding.position),
                 json!(finding.offset.map(model::offset::Offset::get)),
                 json!(finding.partition.map(|partition| partition.to_string())),
                 json!(finding.records),
@@ -66,7 +90,15 @@ fn print(args: &Check, report: &exec::CheckReport) -> Result<(), Failure> {
             ]
         })
         .collect();
-    let columns = &["severity", "file", "offset", "partition", "records", "what"];
+    let columns = &[
+        "severity",
+        "file",
+        "position",
+        "offset",
+        "partition",
+        "records",
+        "what",
+    ];
     output::listing(&Listing { columns, rows }, args.output)
 }
 

@@ -114,3 +114,18 @@ def test_doctor_finds_this_machine_fit(tmp_path):
     findings = {row["check"]: row["verdict"] for row in json.loads(done.stdout)}
     assert findings["io_uring"] == "ok" and findings["O_DIRECT"] == "ok"
     assert os.listdir(tmp_path) == []
+
+
+def test_a_directory_whose_metadata_log_is_gone_is_refused_and_not_started_empty(broker):
+    assert broker.cli("produce", "kept", "a record").returncode == 0
+    broker.stop()
+    log, aside = broker.data / "raft", broker.data.parent / "aside"
+    log.rename(aside)
+    code, report = broker.check()
+    assert code == 1 and "metadata log is missing" in report, report
+    done = subprocess.run([binary(), "serve", "--data-dir", str(broker.data), "--kafka-listen", "127.0.0.1:0"],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and "raft/ is gone" in done.stderr, done.stderr
+    aside.rename(log)
+    broker.start()
+    assert "a record" in broker.cli("consume", "kept", "-o", "start", "-n", "1").stdout
