@@ -43,6 +43,8 @@ pub(crate) struct LogScan {
     pub(crate) state: LogState,
     pub(crate) files: LogFiles,
     pub(crate) segments: Vec<RecoveredSegment>,
+    /// Sealed segments whose files are gone.
+    pub(crate) missing: Vec<RecoveredSegment>,
     pub(crate) epochs: EpochTable,
     pub(crate) producers: ProducerRebuild,
     /// Manifest records that make the verdicts durable.
@@ -69,6 +71,8 @@ pub(crate) struct ScanWith<'s> {
     pub(crate) now_ms: i64,
     /// `Checksum` reads every segment whole, `Header` only what a start needs.
     pub(crate) depth: BatchDepth,
+    /// Logs whose snapshots do not belong to their history.
+    pub(crate) distrusted: &'s BTreeSet<LogId>,
 }
 
 impl LogScan {
@@ -88,6 +92,7 @@ impl LogScan {
             producers: ProducerRebuild::new(None, now_ms),
             files,
             segments: Vec::new(),
+            missing: Vec::new(),
             epochs: state.epochs.clone(),
             records: Vec::new(),
             leftovers: Vec::new(),
@@ -102,7 +107,9 @@ impl LogScan {
             chain: is_zero.then_some(0),
             now_ms,
         };
-        scan.choose_snapshot(disk)?;
+        if !with.distrusted.contains(&id) {
+            scan.choose_snapshot(disk)?;
+        }
         let newest_epoch = scan.epochs.newest();
         for segment in &state.segments {
             scan.segment(disk, segment, with, findings)?;
@@ -302,7 +309,11 @@ impl LogScan {
         findings.push(finding.of(self.state.tp).offsets(segment.base, upto));
         self.lose(segment.base.max(self.end), upto);
         self.advance(upto, segment.seal.map(|seal| seal.chain_after));
-        if segment.seal.is_none() {
+        if let Some(seal) = segment.seal {
+            let epoch = self.epochs.at(segment.base).unwrap_or_default();
+            self.missing
+                .push(recovered(path.to_owned(), segment, seal, epoch));
+        } else {
             self.records.push(Record::SegmentRemove {
                 log: self.id,
                 uid: segment.uid,
@@ -338,42 +349,6 @@ impl LogScan {
             })
             .collect();
         self.records.extend(records);
-    }
-
-    /// Builds the producers again without the snapshot that was refuted.
-    pub(crate) fn rebuild_producers<D: Disk>(
-        &self,
-        disk: &D,
-    ) -> Result<ProducerRebuild, RecoverError> {
-        let mut rebuild = ProducerRebuild::new(None, self.now_ms);
-        let nothing: BTreeSet<Offset> = BTreeSet::new();
-        for segment in &self.segments {
-            let seal = Seal {
-                valid_end: segment.valid_end,
-                upto: segment.upto,
-                chain_after: segment.chain_after,
-                max_timestamp: segment.max_timestamp,
-                groups: segment.groups,
-            };
-            let expected = Expected {
-                path: &segment.path,
-                uid: segment.uid,
-                tp: self.state.tp,
-                base: segment.base,
-                chain: None,
-                witness: None,
-                seal: Some(seal),
-                points: Some(&nothing),
-                depth: BatchDepth::Header,
-            };
-            // Whatever is wrong with it was found before.
-            let mut unheard = Findings::default();
-            walk_segment(disk, &expected, &mut unheard, &mut |batch| {
-                rebuild.feed(batch)
-            })
-            .in_file(&segment.path)?;
-        }
-        Ok(rebuild)
     }
 }
 

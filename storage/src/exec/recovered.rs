@@ -84,6 +84,8 @@ pub struct RecoveredLog {
     pub log_start: Offset,
     /// Sealed segments in offset order, all with at least one group.
     pub segments: Vec<RecoveredSegment>,
+    /// Sealed segments whose files are gone: the manifest goes on naming them until the log start passes.
+    pub missing: Vec<RecoveredSegment>,
     /// Batches that live only in journals of earlier starts, to be carried forward.
     pub tail: Vec<(Bytes, BatchInfo)>,
     /// Chain hash before the first batch of the tail; equals `chain` if the tail is empty.

@@ -29,7 +29,7 @@ pub fn extend_stamped(before: u64, info: &BatchInfo) -> u64 {
 }
 
 /// The finaliser of MurmurHash3 (public domain): every input bit reaches every output bit.
-const fn mix(mut z: u64) -> u64 {
+pub(super) const fn mix(mut z: u64) -> u64 {
     z ^= z >> 33;
     z = z.wrapping_mul(0xff51_afd7_ed55_8ccd);
     z ^= z >> 33;

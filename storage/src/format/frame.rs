@@ -10,7 +10,7 @@ use bytes::Bytes;
 use model::limits::BLOCK_BYTES;
 
 use super::cursor::{Reader, Writer, seal, unseal};
-use super::{FormatError, Uid, round_up};
+use super::{FormatError, Uid, chain, round_up};
 
 /// Bytes of the header.
 pub const FRAME_BYTES: usize = 128;
@@ -214,9 +214,13 @@ impl Frame {
     }
 }
 
-/// Two independent checksums of a header, so that a chain of groups is hard to fake by accident.
+/// A hash over the whole header. Not a CRC: that of bytes which end with their own CRC is the same for all.
 fn hash_of(header: &[u8]) -> u64 {
-    let low = crc32c::crc32c(header);
-    let high = crc32c::crc32c_append(0x5249_4e47, header);
-    (u64::from(high) << 32) | u64::from(low) | 1
+    let words = header.chunks(8).map(|chunk| {
+        let mut word = [0; 8];
+        let bytes = word.iter_mut().zip(chunk);
+        bytes.for_each(|(to, from)| *to = *from);
+        u64::from_le_bytes(word)
+    });
+    words.fold(0, |hash, word| chain::mix(hash ^ word)) | 1
 }

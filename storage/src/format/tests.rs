@@ -253,6 +253,45 @@ fn a_journal_group_round_trips_and_no_altered_byte_passes() {
 }
 
 #[test]
+fn groups_that_differ_anywhere_have_different_hashes() {
+    let first = frame(2);
+    let others = [
+        Frame {
+            lineage: [3; 16],
+            ..first
+        },
+        Frame { seq: 6, ..first },
+        Frame { block: 2, ..first },
+        Frame {
+            durable_through: 4,
+            ..first
+        },
+        Frame {
+            prev_hash: 9,
+            ..first
+        },
+        Frame { flags: 1, ..first },
+    ];
+    let records = all_records();
+    let mut hashes = vec![encode_group(first, &records).hash];
+    hashes.extend(others.map(|other| encode_group(other, &records).hash));
+    hashes.push(encode_group(first, &records[1..]).hash);
+    hashes.push(encode_group(first, &[Record::Started]).hash);
+    assert!(hashes.iter().all(|hash| *hash != 0));
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 9);
+}
+
+#[test]
+fn the_hash_of_a_group_is_the_one_that_its_reader_computes() {
+    let group = encode_group(frame(2), &all_records());
+    let bytes = flat(&group.pieces, group.len);
+    let read = Frame::decode(FrameKind::Manifest, &bytes).expect("group");
+    assert_eq!(read.hash, group.hash);
+}
+
+#[test]
 fn a_segment_group_is_bound_to_its_file_and_position() {
     let bytes = segment_group();
     let group = GroupHeader::decode(&bytes, &[6; 16], 8192).expect("group");

@@ -119,6 +119,8 @@ pub(crate) struct Log {
     pub(crate) routes: VecDeque<RouteUpto>,
     pub(crate) groups: VecDeque<GroupInFlight>,
     pub(crate) segments: VecDeque<Segment>,
+    /// Sealed segments whose files are gone; the manifest names them until the log start passes.
+    pub(crate) missing: Vec<Segment>,
     pub(crate) journal_refs: VecDeque<JournalRef>,
     /// Journal file that holds the newest witness of the active segment.
     pub(crate) witness_file: Option<FileKey>,
@@ -165,6 +167,7 @@ impl Log {
             routes: VecDeque::new(),
             groups: VecDeque::new(),
             segments: VecDeque::new(),
+            missing: Vec::new(),
             journal_refs: VecDeque::new(),
             witness_file: None,
             snapshot: None,

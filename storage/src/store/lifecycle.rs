@@ -159,7 +159,7 @@ impl Log {
             epoch: entry.epoch,
             start: entry.start,
         }));
-        for segment in &self.segments {
+        for segment in self.missing.iter().chain(&self.segments) {
             segment.checkpoint(log, records);
         }
         let holes = self.holes.iter();

@@ -124,6 +124,11 @@ impl Store {
             self.next_segment += 1;
             log.segments.push_back(adopt_segment(now, key, segment));
         }
+        for segment in &recovered.missing {
+            let key = SegmentKey(self.next_segment);
+            self.next_segment += 1;
+            log.missing.push(adopt_segment(now, key, segment));
+        }
         log.adopt_tail(recovered.tail);
         let carried = log.unflushed_bytes;
         self.next_log = self.next_log.max(id.0 + 1);

@@ -124,8 +124,22 @@ impl Store {
         log.holes.retain(|hole| hole.upto > start);
         self.cache.remove_range(id, Offset::ZERO, start);
         self.events.push_back(StoreEvent::LogStartMoved(id));
+        self.forget_missing_segments(id);
         self.end_if_all_deleted(now, id);
         while self.drop_oldest_segment(id) {}
+    }
+
+    /// Segments whose files are gone are named no longer once nobody can ask for their records.
+    fn forget_missing_segments(&mut self, id: LogId) {
+        let Some(log) = self.logs.get_mut(&id) else {
+            return;
+        };
+        let log_start = log.log_start;
+        let is_over = |segment: &mut Segment| segment.upto <= log_start;
+        for segment in log.missing.extract_if(.., is_over) {
+            let uid = segment.uid;
+            self.manifest.push(Record::SegmentRemove { log: id, uid });
+        }
     }
 
     /// An active segment whose records are all deleted ends, so that it can go.

@@ -6,6 +6,7 @@ mod damage;
 mod lookup;
 mod manifest_seal;
 mod many;
+mod missing;
 mod model;
 mod retention;
 mod segments;

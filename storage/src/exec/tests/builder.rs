@@ -107,7 +107,7 @@ pub(super) struct Journal {
     pub(super) number: u64,
     pub(super) position: u64,
     pub(super) next_seq: u64,
-    prev_hash: u64,
+    pub(super) prev_hash: u64,
     /// Where logs ended in the group before.
     ends: Vec<(LogId, Offset)>,
     /// Position of each group in its file, by sequence from 1.

@@ -104,3 +104,24 @@ fn what_was_cut_does_not_come_back_when_everything_behind_it_was_deleted() {
     let recovered = forked.world.recover();
     assert_eq!(super::builder::log(&recovered, 1).log_end, offset(3));
 }
+
+#[test]
+fn a_manifest_group_with_another_predecessor_does_not_count() {
+    let mut world = World::new();
+    world.create_log(1);
+    world.manifest.file.last_hash ^= 2;
+    world.create_log(2);
+    assert_eq!(world.recover().logs.len(), 1);
+}
+
+#[test]
+fn a_journal_group_with_another_predecessor_does_not_count() {
+    let mut world = World::new();
+    let mut history = world.create_log(1);
+    let mut journal = world.start_journal(1);
+    let batches = [history.batch(1, "a"), history.batch(1, "b")];
+    world.append(&mut journal, history.log, &batches[..1]);
+    journal.prev_hash ^= 2;
+    world.append(&mut journal, history.log, &batches[1..]);
+    assert_eq!(tail_bases(log(&world.recover(), 1)), [0]);
+}
