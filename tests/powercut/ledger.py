@@ -47,6 +47,8 @@ class Ledger:
     topics: list = field(default_factory=list)
     # (group, topic, partition) -> [(offset, position before asking, position after the answer or None)]
     commits: dict = field(default_factory=dict)
+    # (topic, partition, producer id, epoch) -> [(label, number, first sequence, position before asking)]
+    batches: dict = field(default_factory=dict)
     # (topic, partition) -> [(first offset to keep, position before asking, position after the answer or None)]
     trims: dict = field(default_factory=dict)
 

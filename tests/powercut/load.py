@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+import retry
 from ledger import Topic, value_of
 
 # Small files, so that a short run meets rolls, seals, checkpoints, recycled journals and retention.
@@ -87,6 +88,18 @@ class Writer(Work):
 
     def finish(self):
         assert self.producer.flush(60) == 0, f"{self.label}: everything is acknowledged in the end"
+
+
+class Retrier(Work):
+    """A producer whose batches are sent again after the cut."""
+
+    def __init__(self, run, topic, partition):
+        super().__init__(run)
+        self.place = topic, partition
+
+    def work(self):
+        topic, partition = self.place
+        retry.run(self.load, f"{self.load.label}retry{partition}", topic, partition)
 
 
 class Churn(Work):
@@ -200,7 +213,9 @@ class Load:
         small = self.create(admin, Topic("small", 4), {"segment.bytes": "1048576"})
         large = self.create(admin, Topic("large", 2), {"segment.bytes": "4194304"})
         short = self.create(admin, Topic("short", 2), {"segment.bytes": "262144", "retention.bytes": "1048576"})
-        works = [Writer(self, self.label + "a", small, Shape((5, 2_000), 60, 800)),
+        again = self.create(admin, Topic("retried", 2), {"segment.bytes": "262144"})
+        works = [Retrier(self, again, 0), Retrier(self, again, 1),
+                 Writer(self, self.label + "a", small, Shape((5, 2_000), 60, 800)),
                  Writer(self, self.label + "b", small, Shape((5, 200), 3, 200)),
                  Writer(self, self.label + "c", large, Shape((30_000, 300_000), 3, 40)),
                  Writer(self, self.label + "d", short, Shape((1_000, 60_000), 4, 60)),

@@ -13,6 +13,7 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "blackbox"))
 
 from broker import Broker, wait_until  # noqa: E402, F401
+from wire import Wire  # noqa: E402, F401
 
 DISK_BYTES = 512 << 20
 MAKE = {

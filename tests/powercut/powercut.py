@@ -5,6 +5,7 @@ import shutil
 from contextlib import contextmanager, nullcontext
 
 import oracle
+import retry
 import strict
 from ledger import Ledger
 from load import CORES, FLAGS, Load
@@ -131,6 +132,7 @@ def verify(home, ledger, images, cut, seed):
     what = images.make(cut, seed)
     try:
         with started(home, images.out) as broker:
+            retry.send_again(ledger, cut, broker.address)
             found = oracle.Found(broker.address)
             try:
                 oracle.check(ledger, cut, found)

@@ -28,7 +28,7 @@ def home():
 @pytest.mark.skipif(not FAULTS_BIN, reason="POWERCUT_FAULTS_BIN is not set")
 @pytest.mark.parametrize("fault, kind", [("ack-before-flush", "ext4"), ("skip-directory-sync", "strict")])
 def test_a_broken_promise_of_the_broker_is_found(home, monkeypatch, fault, kind):
-    monkeypatch.setenv("RAPIDMQ_BIN", FAULTS_BIN)
+    monkeypatch.setenv("TEST_BIN", FAULTS_BIN)
     (home / "broken").mkdir()
     monkeypatch.setenv("POWERCUT_FAULT", fault)
     powercut.record(home / "broken", kind, 3)
