@@ -208,11 +208,26 @@ impl Disk for FsDisk {
         moved.map_err(|error| io_error_of(&error))
     }
 
+    fn truncate(&mut self, path: &str, len: u64) -> Result<(), IoError> {
+        self.check_access()?;
+        self.forget(path);
+        truncate(&self.root, path, len).map_err(|error| io_error_of(&error))
+    }
+
     fn remove(&mut self, path: &str) -> Result<(), IoError> {
         self.check_access()?;
         self.forget(path);
         remove(&self.root, path).map_err(|error| io_error_of(&error))
     }
+}
+
+fn truncate(root: &Path, path: &str, len: u64) -> io::Result<()> {
+    let file = File::options().write(true).open(resolve(root, path)?)?;
+    if file.metadata()?.len() <= len {
+        return Ok(());
+    }
+    file.set_len(len)?;
+    file.sync_all()
 }
 
 fn list(path: &Path) -> io::Result<Vec<DirEntry>> {

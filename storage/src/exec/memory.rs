@@ -52,6 +52,7 @@ impl MemoryDisk {
 
     /// Creates or replaces a file whole.
     pub fn put(&mut self, path: &str, contents: Vec<u8>) {
+        self.forget_unreadable(path);
         self.files.insert(path.to_owned(), contents);
     }
 
@@ -89,6 +90,18 @@ impl MemoryDisk {
     pub fn make_unreadable(&mut self, path: &str, position: u64) {
         self.unreadable
             .insert((path.to_owned(), position / BLOCK_BYTES as u64));
+    }
+
+    fn unreadable_of<'s>(&'s self, path: &'s str) -> impl Iterator<Item = u64> + 's {
+        let blocks = self.unreadable.range((path.to_owned(), 0)..);
+        blocks
+            .take_while(move |(bad, _)| bad == path)
+            .map(|(_, block)| *block)
+    }
+
+    /// Bad sectors belong to the file that had them.
+    fn forget_unreadable(&mut self, path: &str) {
+        self.unreadable.retain(|(bad, _)| bad != path);
     }
 
     fn is_readable(&self, path: &str, from: u64, upto: u64) -> bool {
@@ -182,10 +195,22 @@ impl Disk for MemoryDisk {
     fn rename(&mut self, from: &str, to: &str) -> Result<(), IoError> {
         let bytes = self.files.remove(from).ok_or(IoError::NotFound)?;
         self.files.insert(to.to_owned(), bytes);
+        self.forget_unreadable(to);
+        let moved: Vec<u64> = self.unreadable_of(from).collect();
+        self.forget_unreadable(from);
+        let moved = moved.into_iter().map(|block| (to.to_owned(), block));
+        self.unreadable.extend(moved);
+        Ok(())
+    }
+
+    fn truncate(&mut self, path: &str, len: u64) -> Result<(), IoError> {
+        let bytes = self.files.get_mut(path).ok_or(IoError::NotFound)?;
+        bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
         Ok(())
     }
 
     fn remove(&mut self, path: &str) -> Result<(), IoError> {
+        self.forget_unreadable(path);
         self.files.remove(path);
         Ok(())
     }

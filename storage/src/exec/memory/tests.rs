@@ -94,3 +94,17 @@ fn a_rename_replaces_its_target() {
     assert_eq!(disk.contents("ab"), Some(&[1][..]));
     assert_eq!(disk.len("f"), Err(IoError::NotFound));
 }
+
+#[test]
+fn bad_sectors_go_with_the_file_that_has_them() {
+    let mut disk = MemoryDisk::new();
+    disk.create("a", 8_192).unwrap();
+    disk.make_unreadable("a", 4_096);
+    disk.rename("a", "b").unwrap();
+    disk.create("a", 8_192).unwrap();
+    assert!(disk.read("a", 4_096, 4_096).is_ok());
+    assert!(disk.read("b", 4_096, 4_096).is_err());
+    disk.remove("b").unwrap();
+    disk.create("b", 8_192).unwrap();
+    assert!(disk.read("b", 4_096, 4_096).is_ok());
+}

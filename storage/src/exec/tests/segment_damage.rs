@@ -280,3 +280,23 @@ fn a_segment_that_no_record_names_and_that_goes_beyond_its_log_stops_the_start()
     assert_eq!(world.disk, before, "nothing was changed");
     assert_eq!(check(&world.disk).verdict(), Verdict::Damaged);
 }
+
+#[test]
+fn the_prepared_zeros_of_a_segment_that_was_open_are_given_back() {
+    let (mut world, history, _, segment) = written(3);
+    assert!(world.disk.len(&segment.path).unwrap() > segment.position);
+    world.recover();
+    assert_eq!(world.disk.len(&segment.path).unwrap(), segment.position);
+    let again = world.recover();
+    assert_eq!(log(&again, 1).log_end, history.next);
+    assert_eq!(worst(&again), None);
+}
+
+#[test]
+fn what_follows_a_torn_group_is_left_to_be_looked_at() {
+    let (mut world, _, _, segment) = written(3);
+    let before = world.disk.len(&segment.path).unwrap();
+    assert!(world.disk.flip(&segment.path, segment.positions[2] + 150));
+    world.recover();
+    assert_eq!(world.disk.len(&segment.path).unwrap(), before);
+}
