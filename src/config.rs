@@ -159,11 +159,4 @@ impl Settings {
 }
 
 /// Variables with this prefix that are not configuration keys.
-const RESERVED_VARIABLES: &[&str] = &[
-    "BIN",
-    "BOOTSTRAP",
-    "JAVA_LIBS",
-    "KILL_ROUNDS",
-    "LOG",
-    "SEED",
-];
+const RESERVED_VARIABLES: &[&str] = &["BOOTSTRAP", "LOG"];

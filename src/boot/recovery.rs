@@ -74,6 +74,16 @@ fn report(recovered: &Recovered) {
         "core recovered"
     );
     for finding in &report.findings {
-        tracing::warn!(shard = %recovered.shard, ?finding, "recovery");
+        tracing::warn!(
+            shard = %recovered.shard,
+            severity = ?finding.severity,
+            file = finding.file,
+            position = finding.position,
+            offset = finding.offset.map(model::offset::Offset::get),
+            partition = finding.partition.map(tracing::field::display),
+            records = finding.records,
+            "{}",
+            finding.what
+        );
     }
 }

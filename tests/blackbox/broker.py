@@ -11,9 +11,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def binary():
-    """Path of the binary under test: RAPIDMQ_BIN, or the debug build."""
+    """Path of the binary under test: TEST_BIN, or the debug build."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    return os.environ.get("RAPIDMQ_BIN", str(target / "debug" / "rapidmq"))
+    return os.environ.get("TEST_BIN", str(target / "debug" / "rapidmq"))
 
 
 def wait_until(what, condition, seconds=30.0):

@@ -7,7 +7,7 @@ import subprocess
 from broker import ROOT
 from dataset import StreamHash
 
-JAVA_LIBS = pathlib.Path(os.environ.get("RAPIDMQ_JAVA_LIBS", ROOT / "target" / "java" / "libs"))
+JAVA_LIBS = pathlib.Path(os.environ.get("TEST_JAVA_LIBS", ROOT / "target" / "java" / "libs"))
 
 
 def java(main, *args, **popen):

@@ -9,8 +9,8 @@ from confluent_kafka import KafkaException, Producer
 from broker import wait_until
 
 PARTITIONS = 4
-ROUNDS = int(os.environ.get("RAPIDMQ_KILL_ROUNDS", "50"))
-SEED = int(os.environ.get("RAPIDMQ_SEED", "20261121"))
+ROUNDS = int(os.environ.get("TEST_KILL_ROUNDS", "50"))
+SEED = int(os.environ.get("TEST_SEED", "20261121"))
 
 
 class Writer(threading.Thread):
