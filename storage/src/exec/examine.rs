@@ -5,7 +5,7 @@
 //! Invariants: a manifest that lost records is noticed here, or not at all.
 //! Source: reliability.md 2.5 steps 4 to 7.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::ids::ShardId;
 
@@ -56,6 +56,7 @@ pub(crate) fn examine<D: Disk>(
 ) -> Result<Examined, RecoverError> {
     let mut found = Findings::default();
     let mut strays = find_strays(disk, reading.shard, &state, &mut found)?;
+    let mut distrusted = BTreeSet::new();
     loop {
         let mut examined = Examined {
             findings: found.clone(),
@@ -68,7 +69,13 @@ pub(crate) fn examine<D: Disk>(
         adopted
             .iter()
             .for_each(|record| examined.state.apply(record));
-        examined.read(disk, reading)?;
+        examined.read(disk, reading, &distrusted)?;
+        let refuted = examined.refuted();
+        if !refuted.is_empty() {
+            // Their producers come from the log alone, which may be read for the first time then.
+            distrusted.extend(refuted);
+            continue;
+        }
         let files = (reading.shard, strays.unknown.as_slice());
         let Some(sign) = lost_records::look(disk, files, &examined)? else {
             examined.strays = strays;
@@ -95,7 +102,24 @@ fn is_all_sealed(state: &ManifestState) -> bool {
 }
 
 impl Examined {
-    fn read<D: Disk>(&mut self, disk: &D, reading: Reading) -> Result<(), RecoverError> {
+    /// Logs whose newest snapshot is not of their history.
+    fn refuted(&self) -> Vec<LogId> {
+        let is_refuted = |(id, scan): (&LogId, &LogScan)| {
+            let replay = self.replays.get(id)?;
+            let tail = replay.runs.iter().flat_map(|run| &run.items);
+            let end = (replay.end, replay.chain);
+            let tail = tail.map(|item| item.read);
+            scan.producers.is_refuted_by(tail, end).then_some(*id)
+        };
+        self.scans.iter().filter_map(is_refuted).collect()
+    }
+
+    fn read<D: Disk>(
+        &mut self,
+        disk: &D,
+        reading: Reading,
+        distrusted: &BTreeSet<LogId>,
+    ) -> Result<(), RecoverError> {
         if !self.is_clean {
             self.journals = JournalScan::run(disk, reading.shard, &self.state, &mut self.findings)?;
         }
@@ -103,6 +127,7 @@ impl Examined {
             journals: &self.journals,
             now_ms: reading.now_ms,
             depth: reading.depth,
+            distrusted,
         };
         for (id, log) in &self.state.logs {
             let scan = LogScan::run(disk, (*id, log), with, &mut self.findings)?;
@@ -114,6 +139,22 @@ impl Examined {
             let replay = LogReplay::new(scan.state.tp, end, scan.state.holes.clone(), chains);
             self.replays.insert(*id, replay);
         }
-        journal_replay::replay(disk, &self.journals, &mut self.replays, &mut self.findings)
+        journal_replay::replay(disk, &self.journals, &mut self.replays, &mut self.findings)?;
+        for (id, replay) in &mut self.replays {
+            if let Some(log) = self.state.logs.get(id) {
+                replay.drop_stale(&log.epochs);
+            }
+        }
+        // Nobody knows what a write that was cut off held, unless its table is left.
+        if self
+            .journals
+            .lineages
+            .last()
+            .is_some_and(|newest| newest.is_torn)
+        {
+            let replays = self.replays.values_mut();
+            replays.for_each(|replay| replay.is_unverified = true);
+        }
+        Ok(())
     }
 }

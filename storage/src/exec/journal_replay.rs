@@ -114,7 +114,7 @@ impl Replayer<'_> {
                 } => {
                     self.salvage(&frame, (path, position), bytes);
                 }
-                Met::Broken { .. } => {}
+                Met::Broken { .. } | Met::Misplaced { .. } => {}
             })
             .in_file(path)?;
         }

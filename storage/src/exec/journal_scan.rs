@@ -320,6 +320,19 @@ impl LineageWalker<'_> {
                     self.cut_short(index, path, position, next_seq..frame.seq + 1)
                 });
             }
+            Met::Misplaced { position, frame } => {
+                // It was written when all but the last few before it were durable.
+                let through = frame
+                    .seq
+                    .saturating_sub(INFLIGHT)
+                    .max(frame.durable_through);
+                self.lineage.witness = self.lineage.witness.max(through);
+                let at = *broken_at.get_or_insert(position);
+                is_header_good = true;
+                if frame.seq >= next_seq {
+                    self.lineage.headed = Some((next_seq..frame.seq + 1, index, at));
+                }
+            }
         });
         let walk = walk.in_file(path)?;
         if walk.unreadable > 0 {

@@ -35,6 +35,9 @@ pub(crate) enum Met<'g> {
         bytes: &'g [u8],
         is_cut_short: bool,
     },
+    /// A group of this lineage that belongs to another block: a write that went astray. Its header is
+    /// believed about what was durable.
+    Misplaced { position: u64, frame: Frame },
 }
 
 /// Where a walk ended.
@@ -94,6 +97,12 @@ pub(crate) fn walk_file<D: Disk>(
                 expected_hash = None;
                 continue;
             }
+            Look::Misplaced(frame) => {
+                visit(Met::Misplaced { position, frame });
+                (is_broken, expected_hash) = (true, None);
+                position += BLOCK;
+                continue;
+            }
             Look::Broken => (None, BLOCK_BYTES),
             Look::Candidate { frame, len } => (Some(frame), len),
         };
@@ -137,6 +146,8 @@ enum Look {
     Zero,
     /// A valid group header of the past of a recycled file.
     Old,
+    /// A valid group header of another block.
+    Misplaced(Frame),
     /// Anything else.
     Broken,
 }
@@ -156,10 +167,15 @@ fn look_at<D: Disk>(
     let Some(Ok((frame, len))) = peeked else {
         return Ok(Look::Broken);
     };
-    let is_here = frame.lineage == *lineage && frame.block == position / BLOCK;
+    if frame.lineage != *lineage {
+        return Ok(Look::Broken);
+    }
+    if frame.block != position / BLOCK {
+        return Ok(Look::Misplaced(frame));
+    }
     let is_fork =
         frame.seq == next_seq && expected_hash.is_some_and(|hash| frame.prev_hash != hash);
-    if !is_here || frame.seq < next_seq || is_fork {
+    if frame.seq < next_seq || is_fork {
         return Ok(Look::Old);
     }
     Ok(Look::Candidate { frame, len })

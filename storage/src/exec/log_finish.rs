@@ -24,11 +24,10 @@ pub(crate) fn finish<D: Disk>(
     mut replay: LogReplay,
     (prng, now_ms): (&mut Prng, i64),
 ) -> Result<RecoveredLog, RecoverError> {
-    replay.drop_stale(&scan.state.epochs);
+    feed_tails(scan, &replay);
+    let producers = finish_producers(scan, &replay);
     close_last_gap(&mut replay);
     replay.leave_lost_end(&scan.state.epochs);
-    feed_tails(scan, &replay);
-    let producers = finish_producers(disk, scan, &replay)?;
     let tail = split_tail(&mut replay);
     let rescued = rescue_runs(disk, scan, &replay, (prng, now_ms))?;
     let mut segments = std::mem::take(&mut scan.segments);
@@ -107,19 +106,11 @@ fn feed_tails(scan: &mut LogScan, replay: &LogReplay) {
 
 type Producers = (crate::log::producers::ProducerTable, Option<Offset>);
 
-fn finish_producers<D: Disk>(
-    disk: &D,
-    scan: &mut LogScan,
-    replay: &LogReplay,
-) -> Result<Producers, RecoverError> {
-    scan.producers.reach(replay.end, replay.chain);
-    if let Some(done) = scan.producers.clone().finish() {
-        return Ok(done);
-    }
-    let mut rebuild = scan.rebuild_producers(disk)?;
-    let items = replay.runs.iter().flat_map(|run| &run.items);
-    items.for_each(|item| rebuild.feed(&item.read));
-    Ok(rebuild.finish().unwrap_or_default())
+/// Producers at the end of what can be read; reading it again without snapshot is over if one was refuted.
+fn finish_producers(scan: &mut LogScan, replay: &LogReplay) -> Producers {
+    let mut producers = std::mem::take(&mut scan.producers);
+    producers.reach(replay.end, replay.chain);
+    producers.finish().unwrap_or_default()
 }
 
 /// Takes the run that ends at the log end; the others lie in front of holes.

@@ -71,6 +71,8 @@ pub(crate) struct ScanWith<'s> {
     pub(crate) now_ms: i64,
     /// `Checksum` reads every segment whole, `Header` only what a start needs.
     pub(crate) depth: BatchDepth,
+    /// Logs whose snapshots do not belong to their history.
+    pub(crate) distrusted: &'s BTreeSet<LogId>,
 }
 
 impl LogScan {
@@ -105,7 +107,9 @@ impl LogScan {
             chain: is_zero.then_some(0),
             now_ms,
         };
-        scan.choose_snapshot(disk)?;
+        if !with.distrusted.contains(&id) {
+            scan.choose_snapshot(disk)?;
+        }
         let newest_epoch = scan.epochs.newest();
         for segment in &state.segments {
             scan.segment(disk, segment, with, findings)?;
@@ -345,42 +349,6 @@ impl LogScan {
             })
             .collect();
         self.records.extend(records);
-    }
-
-    /// Builds the producers again without the snapshot that was refuted.
-    pub(crate) fn rebuild_producers<D: Disk>(
-        &self,
-        disk: &D,
-    ) -> Result<ProducerRebuild, RecoverError> {
-        let mut rebuild = ProducerRebuild::new(None, self.now_ms);
-        let nothing: BTreeSet<Offset> = BTreeSet::new();
-        for segment in &self.segments {
-            let seal = Seal {
-                valid_end: segment.valid_end,
-                upto: segment.upto,
-                chain_after: segment.chain_after,
-                max_timestamp: segment.max_timestamp,
-                groups: segment.groups,
-            };
-            let expected = Expected {
-                path: &segment.path,
-                uid: segment.uid,
-                tp: self.state.tp,
-                base: segment.base,
-                chain: None,
-                witness: None,
-                seal: Some(seal),
-                points: Some(&nothing),
-                depth: BatchDepth::Header,
-            };
-            // Whatever is wrong with it was found before.
-            let mut unheard = Findings::default();
-            walk_segment(disk, &expected, &mut unheard, &mut |batch| {
-                rebuild.feed(batch)
-            })
-            .in_file(&segment.path)?;
-        }
-        Ok(rebuild)
     }
 }
 

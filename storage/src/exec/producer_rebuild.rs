@@ -19,7 +19,7 @@ use crate::store::LogId;
 use model::ids::TopicPartition;
 
 /// A table that is being rebuilt.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ProducerRebuild {
     snapshot: Option<Snapshot>,
     table: ProducerTable,
@@ -72,6 +72,21 @@ impl ProducerRebuild {
             }
             Some(_) | None => self.is_refuted = true,
         }
+    }
+
+    /// Whether these last batches and this end of the log leave the snapshot without its history.
+    pub(crate) fn is_refuted_by(
+        &self,
+        tail: impl Iterator<Item = ReadBatch>,
+        (end, chain): (Offset, Option<u64>),
+    ) -> bool {
+        if self.is_confirmed {
+            return false;
+        }
+        let mut rebuild = self.clone();
+        tail.for_each(|batch| rebuild.feed(&batch));
+        rebuild.reach(end, chain);
+        !rebuild.is_confirmed
     }
 
     /// The table and the snapshot's offset, if the snapshot was confirmed or there was none.
