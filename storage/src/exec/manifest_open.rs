@@ -99,6 +99,8 @@ pub(crate) fn choose<D: Disk>(disk: &D, shard: ShardId) -> Result<Chosen, Recove
                 others.map(|generation| path(*generation)).collect(),
             ))
         }
+        // Nothing was ever written to the newest: the one before is what is damaged.
+        Ok(walk) if walk.state.switched_to.is_none() => Err(describe(&path(*previous), Ok(walk))?),
         Ok(_) | Err(Unwalkable::Header(_)) => Err(error),
         Err(Unwalkable::Fatal(fatal)) => Err(fatal),
     }

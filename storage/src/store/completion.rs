@@ -149,10 +149,12 @@ impl Store {
     /// Writes queued manifest records, or the next generation.
     pub(super) fn seal_manifest(&mut self, now: Now) {
         self.manifest.may_grow = self.space.may_allocate();
-        let records_now = self.checkpoint_len();
-        let prng = &mut self.prng;
-        self.manifest
-            .seal(&mut self.outbox, || prng.bytes16(), || records_now);
+        if self.manifest.wants_successor() {
+            let (uid, records_now) = (self.prng.bytes16(), self.checkpoint_len());
+            self.manifest
+                .create_successor(&mut self.outbox, uid, records_now);
+        }
+        self.manifest.seal(&mut self.outbox);
         if self.manifest.wants_checkpoint() {
             let records = self.checkpoint();
             self.manifest.fill(&mut self.outbox, &records);

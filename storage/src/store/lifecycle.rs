@@ -126,10 +126,11 @@ impl Store {
         records
     }
 
-    /// About how many records a checkpoint would have.
+    /// How many records a checkpoint would have, at most.
     pub(super) fn checkpoint_len(&self) -> u64 {
-        let segments: usize = self.logs.len() * 4 + 2 * self.open_files.len();
-        u64::try_from(segments + self.journal.files.len() + 16).unwrap_or(u64::MAX)
+        let logs: usize = self.logs.values().map(|log| log.checkpoint_len()).sum();
+        let journals = self.journal.old_files.len() + self.journal.files.len();
+        u64::try_from(logs + journals + 2).unwrap_or(u64::MAX)
     }
 }
 
@@ -142,6 +143,11 @@ fn is_named(phase: FilePhase) -> bool {
 }
 
 impl Log {
+    fn checkpoint_len(&self) -> usize {
+        let segments = 2 * (self.missing.len() + self.segments.len());
+        2 + self.epochs.iter().count() + segments + self.holes.len()
+    }
+
     fn checkpoint(&self, records: &mut Vec<Record>) {
         let log = self.id;
         records.push(Record::LogCreate {

@@ -144,6 +144,8 @@ pub(crate) struct Manifest {
     tried: u64,
     /// Whether the device has room for another file.
     pub(crate) may_grow: bool,
+    /// Whether the store stops: no file is prepared any more.
+    pub(crate) is_ending: bool,
 }
 
 impl Manifest {
@@ -165,6 +167,7 @@ impl Manifest {
             ready: VecDeque::new(),
             tried: file.generation,
             may_grow: true,
+            is_ending: false,
         }
     }
 
@@ -195,21 +198,13 @@ impl Manifest {
     /// Whether a checkpoint of everything is to be taken now, with [`Self::fill`].
     pub(crate) fn wants_checkpoint(&self) -> bool {
         matches!(self.successor, Successor::Created(_))
+            && self.is_filling_up()
             && self.is_open
             && self.inflight_record.is_none()
     }
 
-    /// Starts what can be started: a group of records, or the next generation's file. `records_now` is the
-    /// number of records a checkpoint would have, asked for only when one is needed.
-    pub(crate) fn seal(
-        &mut self,
-        outbox: &mut Outbox,
-        uid: impl FnOnce() -> Uid,
-        records_now: impl FnOnce() -> u64,
-    ) {
-        if self.wants_successor() {
-            self.create_successor(outbox, uid(), records_now());
-        }
+    /// Starts a group of records, if that can be.
+    pub(crate) fn seal(&mut self, outbox: &mut Outbox) {
         if self.may_write() {
             self.write_group(outbox);
         }
@@ -249,12 +244,19 @@ impl Manifest {
         }
     }
 
-    fn wants_successor(&self) -> bool {
-        let is_filling_up = self.file.room() < self.file.len / 4;
-        self.successor == Successor::None && is_filling_up && self.may_grow
+    /// Whether the next generation's file is to be created, with [`Self::create_successor`]. There is always
+    /// one ahead: on a full device, room is made by records.
+    pub(crate) fn wants_successor(&self) -> bool {
+        let is_wanted = !self.is_ending || self.is_filling_up();
+        self.successor == Successor::None && self.is_open && self.may_grow && is_wanted
     }
 
-    fn create_successor(&mut self, outbox: &mut Outbox, uid: Uid, records_now: u64) {
+    fn is_filling_up(&self) -> bool {
+        self.file.room() < self.file.len / 4
+    }
+
+    /// Creates the next generation's file, for a checkpoint of so many records.
+    pub(crate) fn create_successor(&mut self, outbox: &mut Outbox, uid: Uid, records_now: u64) {
         let needed = 4 * (records_now * RECORD_BYTES_MAX + 4 * BLOCK);
         let len = needed.max(self.bytes_min).next_multiple_of(BLOCK);
         let generation = self.tried + 1;
@@ -321,6 +323,20 @@ impl Manifest {
         self.successor = Successor::None;
     }
 
+    /// Removes the next generation's file, which was not needed.
+    pub(crate) fn drop_successor(&mut self, outbox: &mut Outbox) {
+        if let Successor::Created(file) = self.successor {
+            self.abandon(outbox, file);
+        }
+    }
+
+    fn abandon(&mut self, outbox: &mut Outbox, file: ManifestFile) {
+        outbox.file(Purpose::Cleanup, FileOp::Close { file: file.key });
+        let path = manifest_path(self.shard, file.generation);
+        outbox.file(Purpose::Cleanup, FileOp::Remove { path });
+        self.successor = Successor::None;
+    }
+
     /// Writes header and checkpoint of the next generation. `checkpoint` says everything that is true
     /// now, so records in the queue are part of it.
     pub(crate) fn fill(&mut self, outbox: &mut Outbox, checkpoint: &[Record]) {
@@ -329,12 +345,8 @@ impl Manifest {
         };
         let needed = u64::try_from(checkpoint.len()).unwrap_or(u64::MAX) * RECORD_BYTES_MAX;
         if 2 * needed + 4 * BLOCK > file.len {
-            // The world grew while the file was created: a larger one is needed.
-            outbox.file(Purpose::Cleanup, FileOp::Close { file: file.key });
-            let path = manifest_path(self.shard, file.generation);
-            outbox.file(Purpose::Cleanup, FileOp::Remove { path });
-            self.successor = Successor::None;
-            return;
+            // The world grew since the file was created: a larger one is needed.
+            return self.abandon(outbox, file);
         }
         let header = ManifestHeader {
             uid: file.uid,

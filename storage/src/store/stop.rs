@@ -55,6 +55,7 @@ impl Store {
             return;
         }
         self.stop.become_next(StopPhase::Flushing);
+        self.manifest.is_ending = true;
         for id in self.log_ids() {
             self.want_flush(id);
         }
@@ -160,6 +161,7 @@ impl Store {
     /// The clean marker is durable.
     pub(super) fn stopped(&mut self) {
         self.stop.become_next(StopPhase::Leaving);
+        self.manifest.drop_successor(&mut self.outbox);
         for id in self.log_ids() {
             self.close_segments(id);
         }

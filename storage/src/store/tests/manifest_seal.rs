@@ -3,7 +3,7 @@
 use model::offset::{LeaderEpoch, Offset};
 
 use super::world::{World, small_config};
-use crate::exec::{Disk, RecoverError, recover};
+use crate::exec::{RecoverError, recover};
 use crate::format::frame::{Frame, FrameKind};
 use crate::format::manifest::{Record, records};
 use crate::log::LogConfig;
@@ -19,15 +19,16 @@ struct Group {
     records: Vec<Record>,
 }
 
+/// The present manifest file; the one that is prepared has a higher number.
 fn manifest_path(world: &World) -> String {
     let files = world.disk.files().into_iter().map(|(path, _)| path);
     files
         .filter(|path| path.contains("/manifest."))
-        .max()
+        .min()
         .unwrap()
 }
 
-/// The groups of the newest manifest file, without the header block.
+/// The groups of the present manifest file, without the header block.
 fn groups(world: &World) -> Vec<Group> {
     let bytes = world.disk.contents(&manifest_path(world)).unwrap();
     let (mut at, mut found) = (BLOCK, Vec::new());
@@ -205,7 +206,6 @@ fn a_full_manifest_on_a_full_device_is_left_in_peace() {
     let before = manifest_writes(&world);
     world.pass_ms(20_000);
     assert_eq!(manifest_writes(&world), before);
-    assert_eq!(world.disk.len(&manifest_path(&world)), Ok(1 << 20));
     world.capacity = u64::MAX;
     world.pass_ms(20_000);
     assert!(manifest_writes(&world) > before);

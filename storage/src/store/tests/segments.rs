@@ -174,7 +174,7 @@ fn manifest_moves_to_new_generations() {
         .iter()
         .filter(|path| path.contains("manifest."))
         .collect();
-    assert_eq!(manifests.len(), 1);
+    assert_eq!(manifests.len(), 2, "the present one and the next");
     assert!(!manifests[0].ends_with("00001"), "{manifests:?}");
     assert_eq!(world.read_all(id, 0).len(), 100);
 }

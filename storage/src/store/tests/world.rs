@@ -301,17 +301,19 @@ impl World {
         }
     }
 
-    fn used(&self) -> u64 {
-        if self.capacity == u64::MAX {
-            return 0;
-        }
+    fn has_room_for(&self, len: u64) -> bool {
+        self.capacity == u64::MAX || self.used().saturating_add(len) <= self.capacity
+    }
+
+    /// Bytes of all files.
+    pub(super) fn used(&self) -> u64 {
         self.disk.files().iter().map(|(_, len)| len).sum()
     }
 
     fn perform_file(&mut self, op: FileOp) -> IoOutcome {
         match op {
             FileOp::Create { file, path, len } => {
-                if self.used().saturating_add(len) > self.capacity {
+                if !self.has_room_for(len) {
                     return IoOutcome::Failed(IoError::NoSpace);
                 }
                 self.disk.create(&path, len).unwrap();
@@ -332,7 +334,7 @@ impl World {
                     .expect("extended files are open")
                     .clone();
                 let mut contents = self.disk.contents(&path).unwrap().to_vec();
-                if self.used() + len - contents.len() as u64 > self.capacity {
+                if !self.has_room_for(len - contents.len() as u64) {
                     return IoOutcome::Failed(IoError::NoSpace);
                 }
                 contents.resize(usize::try_from(len).unwrap(), 0);
@@ -371,7 +373,11 @@ impl World {
                     self.capacity
                 };
                 IoOutcome::Space {
-                    free: total.saturating_sub(self.used()),
+                    free: if self.capacity == u64::MAX {
+                        total
+                    } else {
+                        total.saturating_sub(self.used())
+                    },
                     total,
                 }
             }
