@@ -5,6 +5,9 @@
 //! Invariants: every fault is off until asked for; a counted fault ends by itself.
 //! Source: reliability.md 2.7 and 3.7.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
 /// Kinds of requests that can fail.

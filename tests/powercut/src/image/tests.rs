@@ -130,3 +130,14 @@ fn a_recording_cut_off_in_an_event_ends_before_it() {
     file.set_len(file.metadata().unwrap().len() - 1).unwrap();
     assert_eq!(Recording::open(&path).unwrap().events().len(), 1);
 }
+
+#[test]
+fn a_flush_says_how_many_writes_a_cut_before_it_leaves_unflushed() {
+    let mut bench = Bench::new();
+    bench.write(0, 1, 512);
+    bench.write(512, 2, 512);
+    bench.flush(1);
+    bench.flush(2);
+    bench.flush(2);
+    assert_eq!(bench.maker().flushes(), [(2, 2), (3, 1), (4, 0)]);
+}
