@@ -169,6 +169,12 @@ pub trait Session {
     /// The connection is to be closed.
     fn handle_timeout(&mut self, now: Now, out: &mut CommandSink) -> Result<(), SessionError>;
 
+    /// The client is gone: nothing is sent any more. What it still waits for elsewhere may be called back, so that
+    /// nobody keeps room for it.
+    fn handle_close(&mut self, now: Now, out: &mut CommandSink) {
+        let _ = (now, out);
+    }
+
     /// Moves finished responses, in request order, into `out`, until about `budget` bytes are queued there.
     fn poll_transmit(&mut self, out: &mut ChunkSink, budget: usize) -> TransmitStatus;
 

@@ -14,6 +14,7 @@ mod join;
 mod leave;
 mod load;
 mod offsets;
+mod owed;
 mod rebalance;
 mod records;
 mod request;
@@ -169,6 +170,7 @@ impl Coordinator {
     /// Gives a partition up: whatever waits there is answered `NotCoordinator`.
     pub fn unload(&mut self, partition: PartitionId) {
         self.slots.remove(&partition);
+        self.effects.owed.forget_partition(partition);
         for group in self
             .groups
             .extract_if(.., |_, group| group.partition == partition)
@@ -331,13 +333,14 @@ impl Coordinator {
     }
 
     fn wake(&mut self, now: Now, wake_up: (Instant, TimerKey)) {
-        let effects = &mut self.effects;
         let name = match &wake_up.1 {
             TimerKey::Session { group, .. }
             | TimerKey::Rebalance { group }
             | TimerKey::PendingSync { group }
             | TimerKey::Expiry { group } => group,
+            TimerKey::Owed => return self.owed_due(now, wake_up),
         };
+        let effects = &mut self.effects;
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
@@ -354,6 +357,7 @@ impl Coordinator {
                     self.remove_group(&name);
                 }
             }
+            TimerKey::Owed => {}
         }
     }
 }

@@ -119,6 +119,10 @@ impl Conversation {
         self.session.handle_timeout(self.now, &mut self.sink)
     }
 
+    pub(crate) fn close(&mut self) {
+        self.session.handle_close(self.now, &mut self.sink);
+    }
+
     /// Takes what the session wants to send.
     pub(crate) fn transmit(&mut self) -> TransmitStatus {
         loop {

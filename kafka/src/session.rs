@@ -246,6 +246,15 @@ impl Session for KafkaSession {
         self.verdict()
     }
 
+    // Appends end by themselves; parked fetches are called back.
+    fn handle_close(&mut self, now: Now, out: &mut CommandSink) {
+        self.reading = Reading::Ended;
+        if let Some(seq) = self.slots.polling() {
+            self.slots.drop_after(seq);
+            self.drive(now, seq, out, |gather, call| gather.handle_timeout(call));
+        }
+    }
+
     fn poll_transmit(&mut self, out: &mut ChunkSink, budget: usize) -> TransmitStatus {
         let was_full = self.is_full();
         let could_poll = self.may_poll();

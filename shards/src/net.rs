@@ -155,7 +155,10 @@ impl Net {
         };
         match connection.received(buffer, result, turn) {
             Ok(()) => self.touch(id),
-            Err(ending) => self.close(id, &ending, turn.now.instant),
+            Err(ending) => {
+                connection.abandon(turn);
+                self.close(id, &ending, turn.now.instant);
+            }
         }
     }
 
@@ -208,7 +211,10 @@ impl Net {
         };
         match connection.handle_timeout(turn) {
             Ok(()) => self.touch(id),
-            Err(ending) => self.close(id, &ending, turn.now.instant),
+            Err(ending) => {
+                connection.abandon(turn);
+                self.close(id, &ending, turn.now.instant);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use model::ids::{Generation, PartitionId};
 use model::prng::Prng;
 
 use super::config::GroupConfig;
+use super::owed::Owed;
 use super::records::OffsetValue;
 use super::timers::Timers;
 use super::{GroupOutput, GroupRecord, WriteId};
@@ -75,6 +76,13 @@ pub(super) enum Write {
         /// Who waits, and the answer if the write is durable.
         answer: Option<(Origin, Vec<ElementResult>)>,
     },
+    /// Offsets of topics that are gone were given tombstones; nobody waits.
+    ForgetTopics {
+        /// Partition of the offsets topic.
+        partition: PartitionId,
+        /// (group, offset).
+        offsets: Vec<(String, OffsetKey)>,
+    },
     /// The group got its tombstone.
     Retire {
         /// Group.
@@ -95,6 +103,8 @@ pub(super) struct Effects {
     pub outputs: VecDeque<GroupOutput>,
     /// Not yet reported, with the partition they went to.
     pub writes: BTreeMap<WriteId, (PartitionId, Write)>,
+    /// Tombstones that could not be written.
+    pub owed: Owed,
     prng: Prng,
     last_write: u64,
 }
@@ -106,6 +116,7 @@ impl Effects {
             timers: Timers::default(),
             outputs: VecDeque::new(),
             writes: BTreeMap::new(),
+            owed: Owed::default(),
             prng: Prng::new(seed),
             last_write: 0,
         }

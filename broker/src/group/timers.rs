@@ -35,6 +35,8 @@ pub(super) enum TimerKey {
         /// Group.
         group: String,
     },
+    /// Next try to write the tombstones that were refused.
+    Owed,
 }
 
 /// A point in time that may move, and the wake-up that stands for it.

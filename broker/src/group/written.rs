@@ -66,6 +66,13 @@ impl Coordinator {
                     effects.reply(origin, Reply::CommitsDeleted(Ok(results)));
                 }
             }
+            Write::ForgetTopics { offsets, .. } => {
+                for (group, key) in offsets {
+                    if let Some(group) = self.groups.get_mut(&group) {
+                        group.offsets.forget(&key, write);
+                    }
+                }
+            }
             Write::Retire { group, origin } => {
                 self.remove_group(&group);
                 if let Some(origin) = origin {
@@ -110,6 +117,9 @@ impl Coordinator {
                 effects.reply(origin, Reply::OffsetsCommitted(results));
             }
             Write::Forget { .. } => self.answer_failed(then, GroupError::Storage),
+            Write::ForgetTopics { partition, offsets } => {
+                self.topics_not_forgotten(now, write, (partition, offsets));
+            }
             Write::Retire { ref group, .. } => {
                 if let Some(group) = self.groups.get_mut(group)
                     && group.phase == Phase::Dead
@@ -125,7 +135,10 @@ impl Coordinator {
     pub(super) fn answer_failed(&mut self, write: Write, error: GroupError) {
         match write {
             // Their requests are parked in members and answered with them.
-            Write::Assignment { .. } | Write::Replacement { .. } | Write::Emptied => {}
+            Write::Assignment { .. }
+            | Write::Replacement { .. }
+            | Write::Emptied
+            | Write::ForgetTopics { .. } => {}
             Write::Commit {
                 origin, results, ..
             } => {
@@ -172,17 +185,25 @@ impl Coordinator {
             }
         }
         for (partition, offsets) in doomed {
-            for chunk in offsets.chunks(TOMBSTONES_PER_WRITE) {
-                let record = |(group, key): &(String, OffsetKey)| {
-                    records::offset_tombstone(group, &key.topic, key.partition)
-                };
-                let records = chunk.iter().map(record).collect();
-                let then = Write::Forget {
-                    offsets: chunk.to_vec(),
-                    answer: None,
-                };
-                self.effects.persist(partition, records, then);
-            }
+            self.write_forgotten(partition, offsets);
+        }
+    }
+
+    /// Writes tombstones of one partition for commits to topics that are gone.
+    pub(super) fn write_forgotten(
+        &mut self,
+        partition: PartitionId,
+        mut offsets: Vec<(String, OffsetKey)>,
+    ) {
+        while !offsets.is_empty() {
+            let rest = offsets.split_off(offsets.len().min(TOMBSTONES_PER_WRITE));
+            let record = |(group, key): &(String, OffsetKey)| {
+                records::offset_tombstone(group, &key.topic, key.partition)
+            };
+            let records = offsets.iter().map(record).collect();
+            let then = Write::ForgetTopics { partition, offsets };
+            self.effects.persist(partition, records, then);
+            offsets = rest;
         }
     }
 }

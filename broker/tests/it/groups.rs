@@ -248,6 +248,38 @@ fn commits_of_a_deleted_topic_are_forgotten_for_good() {
     assert_eq!(committed(&mut rig, "g"), Ok(None));
 }
 
+/// Commits, then deletes and recreates the topic while the disk takes nothing.
+fn recreated_on_a_full_disk() -> Rig {
+    let mut rig = rig();
+    rig.ask(commit("g", 5));
+    rig.disk.free = 1 << 20;
+    rig.pass(Duration::from_secs(11));
+    assert_eq!(rig.delete_topic(named("t")), Ok(()));
+    rig.create("t", &[]);
+    assert_eq!(committed(&mut rig, "g"), Ok(None), "of another topic");
+    rig.disk.free = 1 << 40;
+    rig.pass(Duration::from_secs(11));
+    rig
+}
+
+#[test]
+fn commits_of_a_deleted_topic_are_forgotten_for_good_although_the_disk_was_full() {
+    let mut rig = recreated_on_a_full_disk();
+    rig.pass(Duration::from_secs(60));
+    rig.restart();
+    assert_eq!(committed(&mut rig, "g"), Ok(None));
+}
+
+#[test]
+fn what_is_forgotten_late_takes_no_newer_commit_along() {
+    let mut rig = recreated_on_a_full_disk();
+    rig.ask(commit("g", 1));
+    rig.pass(Duration::from_secs(60));
+    assert_eq!(committed(&mut rig, "g"), Ok(Some(1)));
+    rig.restart();
+    assert_eq!(committed(&mut rig, "g"), Ok(Some(1)));
+}
+
 #[test]
 fn the_coordinator_is_this_broker_once_the_offsets_topic_exists() {
     let mut rig = Rig::new();

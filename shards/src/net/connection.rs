@@ -238,6 +238,11 @@ impl Connection {
         Ok(())
     }
 
+    /// The client is gone: its session calls back what waits elsewhere.
+    pub(crate) fn abandon(&mut self, turn: &mut Turn<'_>) {
+        self.session.handle_close(turn.now, turn.commands);
+    }
+
     /// Takes the end of a send.
     pub(crate) fn sent(
         &mut self,

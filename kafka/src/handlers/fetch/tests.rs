@@ -356,6 +356,22 @@ fn at_the_deadline_shards_answer_and_nothing_is_cancelled() {
 }
 
 #[test]
+fn a_client_that_left_calls_its_parked_fetches_back_once() {
+    let (mut talk, _, asked) = parked(&request(11, 3));
+    // A second poll waits for its turn; it has parked nothing.
+    talk.request(&request(11, 2), 11);
+    talk.reply(asked[1].0, nothing()).expect("taken");
+    talk.close();
+    assert_eq!(cancelled(&mut talk), [0, 2]);
+    talk.close();
+    assert!(talk.commands().is_empty());
+    for place in [0, 2] {
+        talk.reply(asked[place].0, nothing()).expect("taken");
+    }
+    assert!(talk.commands().is_empty(), "nothing is begun any more");
+}
+
+#[test]
 fn a_shard_that_is_late_is_called_back_after_the_deadline() {
     let (mut talk, correlation, parked) = parked(&request(11, 2));
     let due = talk.session_timeout().expect("a timeout is set");
