@@ -98,6 +98,7 @@ fn segment_header() -> SegmentHeader {
         tp: tp(),
         base: Offset::new(40),
         created_ms: 1_700_000_000_000,
+        log: LogId(3),
     }
 }
 

@@ -135,7 +135,7 @@ fn rescue_runs<D: Disk>(
     let mut rescued = Vec::new();
     for run in &replay.runs {
         let identity = (prng.bytes16(), now_ms);
-        if let Some(segment) = rescue::write_segment(disk, replay.tp, run, identity)? {
+        if let Some(segment) = rescue::write_segment(disk, (scan.id, replay.tp), run, identity)? {
             scan.records.extend(rescue::records_of(scan.id, &segment));
             rescued.push(segment);
         }

@@ -27,7 +27,7 @@ use super::stream::is_zero;
 use crate::format::Uid;
 use crate::format::journal::{AppendEntry, Entry, SegDurableEntry, entries};
 use crate::format::layout::{partition_dir, segment_path};
-use crate::format::segment::FIRST_GROUP_POSITION;
+use crate::format::segment::{FIRST_GROUP_POSITION, SegmentHeader};
 use crate::io::IoError;
 use crate::store::LogId;
 
@@ -116,6 +116,12 @@ fn in_segment<D: Disk>(
         Ok(block) if is_zero(&block) => return Ok(None),
         Ok(_) | Err(IoError::Device(_)) => {}
         Err(error) => return Err(error),
+    }
+    let blocks = disk.read(path, 0, 2 * BLOCK_BYTES).ok();
+    let header = blocks.and_then(|blocks| SegmentHeader::decode_either(&blocks).ok());
+    if header.is_some_and(|header| header.log != scan.id) {
+        // The partition had another log before, which was dropped.
+        return Ok(None);
     }
     let expected = Expected {
         path,

@@ -28,7 +28,7 @@ const GROUP_PAYLOAD_MAX: usize = 1 << 20;
 /// Writes a run to a new segment; `None` if the run is empty.
 pub(crate) fn write_segment<D: Disk>(
     disk: &mut D,
-    tp: TopicPartition,
+    (log, tp): (LogId, TopicPartition),
     run: &Run,
     (uid, now_ms): (Uid, i64),
 ) -> Result<Option<RecoveredSegment>, RecoverError> {
@@ -42,6 +42,7 @@ pub(crate) fn write_segment<D: Disk>(
         tp,
         base,
         created_ms: now_ms,
+        log,
     }
     .encode();
     let mut bytes = [header.as_slice(), header.as_slice()].concat();

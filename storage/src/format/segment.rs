@@ -14,6 +14,7 @@ use model::offset::{LeaderEpoch, Offset};
 use super::cursor::{Reader, Writer, check_kind, seal, unseal};
 use super::frame::EncodedGroup;
 use super::{FORMAT_VERSION, FormatError, Uid, round_up};
+use crate::store::LogId;
 
 const MAGIC: &[u8; 8] = b"RMQSEGMT";
 const GROUP_MAGIC: [u8; 4] = *b"RMQG";
@@ -40,6 +41,8 @@ pub struct SegmentHeader {
     pub base: Offset,
     /// Wall clock at creation, ms.
     pub created_ms: i64,
+    /// Which log, so that a file of a dropped log is not taken for one of its successor.
+    pub log: LogId,
 }
 
 impl SegmentHeader {
@@ -56,7 +59,10 @@ impl SegmentHeader {
             .bytes(self.tp.topic.as_bytes())
             .u32(self.tp.partition.get())
             .u32(0);
-        writer.u64(self.base.get()).i64(self.created_ms);
+        writer
+            .u64(self.base.get())
+            .i64(self.created_ms)
+            .u64(self.log.0);
         seal(writer, BLOCK_BYTES)
     }
 
@@ -79,6 +85,7 @@ impl SegmentHeader {
             tp: TopicPartition { topic, partition },
             base,
             created_ms,
+            log: LogId(fields.u64()?),
         })
     }
 

@@ -114,6 +114,7 @@ impl OpenFiles {
     }
 
     /// Number of open files.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.files.len()
     }

@@ -128,6 +128,7 @@ impl Store {
             tp: partition,
             base: segment.base,
             created_ms: segment.created_ms,
+            log: at.log,
         };
         let block = Bytes::from(header.encode());
         self.open_files.insert(file, at);

@@ -280,6 +280,7 @@ impl World {
             tp: tp(log.0),
             base,
             created_ms: NOW,
+            log,
         }
         .encode();
         self.disk.write(&path, 0, &header).unwrap();

@@ -222,6 +222,29 @@ fn deleted_log_does_not_come_back_and_its_id_is_not_given_again() {
 }
 
 #[test]
+fn files_of_a_deleted_log_are_not_taken_for_those_of_its_successor() {
+    let mut world = World::new();
+    let id = world.log(0);
+    for _ in 0..5 {
+        world.append(id, 1, 100_000);
+        world.settle();
+    }
+    let mut files = world.disk.files().into_iter().map(|(path, _)| path);
+    let path = files.find(|path| path.ends_with(".seg")).unwrap();
+    let contents = world.disk.contents(&path).unwrap().to_vec();
+    world.store.delete_log(world.now, id);
+    world.settle();
+    // The stop came before the file was removed.
+    world.disk.put(&path, contents);
+    let next = world.log(0);
+    world.append(next, 1, 10);
+    world.settle();
+    let (mut world, report) = world.restart(&mut Prng::new(1));
+    assert_eq!(report.orphans, [path]);
+    assert_eq!(world.read_all(next, 0).len(), 1);
+}
+
+#[test]
 fn log_start_survives_a_crash() {
     let mut world = World::new();
     let id = world.log(0);

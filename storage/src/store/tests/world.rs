@@ -373,11 +373,7 @@ impl World {
                     self.capacity
                 };
                 IoOutcome::Space {
-                    free: if self.capacity == u64::MAX {
-                        total
-                    } else {
-                        total.saturating_sub(self.used())
-                    },
+                    free: total.saturating_sub(self.used()),
                     total,
                 }
             }
