@@ -70,19 +70,28 @@ fn read_tree(root: &Path) -> io::Result<Vec<Source>> {
     let mut sources = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let path = entry?.path();
+        for entry in fs::read_dir(&folder).map_err(|error| at(&folder, &error))? {
+            let entry = entry?;
+            let path = entry.path();
+            // What a link points to is read where it lies.
+            if entry.file_type()?.is_symlink() {
+                continue;
+            }
             if path.is_dir() {
                 if !is_skipped(&path) {
                     folders.push(path);
                 }
             } else if is_text(&path) {
-                sources.push(read_source(root, &path)?);
+                sources.push(read_source(root, &path).map_err(|error| at(&path, &error))?);
             }
         }
     }
     sources.sort_by(|left, right| left.path.cmp(&right.path));
     Ok(sources)
+}
+
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn is_skipped(path: &Path) -> bool {
