@@ -256,6 +256,9 @@ pub enum GroupError {
     /// Commit metadata is too long.
     #[error("offset metadata too large")]
     MetadataTooLarge,
+    /// There is no room for more committed offsets.
+    #[error("committed offsets take too much room")]
+    TooMuchCommitted,
     /// Topic or partition unknown.
     #[error("unknown topic or partition")]
     UnknownTopicOrPartition,

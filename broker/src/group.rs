@@ -348,9 +348,16 @@ impl Coordinator {
             TimerKey::Session { member, .. } => {
                 let member = member.clone();
                 group.session_due(effects, now, wake_up, &member);
+                group.settle(effects);
             }
-            TimerKey::Rebalance { .. } => group.rebalance_due(effects, now, wake_up),
-            TimerKey::PendingSync { .. } => group.sync_phase_due(effects, now, wake_up),
+            TimerKey::Rebalance { .. } => {
+                group.rebalance_due(effects, now, wake_up);
+                group.settle(effects);
+            }
+            TimerKey::PendingSync { .. } => {
+                group.sync_phase_due(effects, now, wake_up);
+                group.settle(effects);
+            }
             TimerKey::Expiry { .. } => {
                 if group.expiry_due(effects, now, wake_up) == Remains::Nothing {
                     let name = group.name.clone();

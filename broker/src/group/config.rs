@@ -24,6 +24,10 @@ pub(super) const PROTOCOLS_MAX: usize = 64;
 /// group's record must each fit one frame and one batch.
 pub(super) const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Bytes that members and commits of all groups of one shard may hold, as [`super::state`] weighs them: without it
+/// many groups of moderate size would take any memory there is.
+pub(super) const HELD_BYTES_MAX: usize = 512 * 1024 * 1024;
+
 /// A new member whose join is parked longer than this is dropped: its client is likely gone.
 pub(super) const NEW_MEMBER_TIMEOUT: Duration = Duration::from_mins(5);
 
@@ -56,6 +60,8 @@ pub struct GroupConfig {
     pub protocol_bytes_max: usize,
     /// Bytes of metadata, and of assignments, per group.
     pub group_bytes_max: usize,
+    /// Bytes that all groups may hold.
+    pub held_bytes_max: usize,
 }
 
 impl From<&BrokerConfig> for GroupConfig {
@@ -73,9 +79,11 @@ impl From<&BrokerConfig> for GroupConfig {
             groups_max: GROUPS_MAX,
             protocol_bytes_max: PROTOCOL_BYTES_MAX,
             group_bytes_max: GROUP_BYTES_MAX,
+            held_bytes_max: HELD_BYTES_MAX,
         }
     }
 }
 
 const _: () = assert!(PROTOCOL_BYTES_MAX <= GROUP_BYTES_MAX);
+const _: () = assert!(2 * GROUP_BYTES_MAX <= HELD_BYTES_MAX);
 const _: () = assert!(2 * GROUP_BYTES_MAX <= limits::BATCH_BYTES_MAX as usize);

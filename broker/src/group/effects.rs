@@ -105,6 +105,8 @@ pub(super) struct Effects {
     pub writes: BTreeMap<WriteId, (PartitionId, Write)>,
     /// Tombstones that could not be written.
     pub owed: Owed,
+    /// Bytes that all groups hold, as of their last [`super::state::Group::settle`].
+    pub held: usize,
     prng: Prng,
     last_write: u64,
 }
@@ -117,6 +119,7 @@ impl Effects {
             outputs: VecDeque::new(),
             writes: BTreeMap::new(),
             owed: Owed::default(),
+            held: 0,
             prng: Prng::new(seed),
             last_write: 0,
         }

@@ -174,6 +174,11 @@ impl Group {
         own: Option<&str>,
     ) -> Result<(), GroupError> {
         let own_member = own.and_then(|id| self.members.get(id));
+        let given_up = own_member.map_or(0, |member| member.weight);
+        let held = effects.held.saturating_sub(given_up);
+        if held + protocol_bytes(&join.protocols) > effects.config.held_bytes_max {
+            return Err(GroupError::Full);
+        }
         let others = self.members.len() - usize::from(own_member.is_some());
         if others == 0 {
             return Ok(());

@@ -96,6 +96,7 @@ impl Loading {
                 group.offsets.apply(key, value, WriteId(0));
             }
             group.set_expiry_timer(effects, now.instant);
+            group.settle(effects);
             groups.push(group);
         }
         groups
@@ -149,5 +150,6 @@ fn restored_member(protocol: &str, session_min_ms: u32, record: MemberValue) -> 
         sync: None,
         is_new: false,
         session: Deadline::default(),
+        weight: 0,
     }
 }

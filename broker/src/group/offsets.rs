@@ -34,6 +34,15 @@ pub(super) struct OffsetTable {
     topics: BTreeMap<String, BTreeMap<PartitionId, OffsetEntry>>,
     /// Commits in flight.
     pending: BTreeMap<OffsetKey, usize>,
+    /// Sum of [`weight`] over the durable ones.
+    bytes: usize,
+}
+
+/// Bytes of a committed offset besides its metadata.
+const OFFSET_BYTES: usize = 128;
+
+const fn weight(value: &OffsetValue) -> usize {
+    OFFSET_BYTES + value.metadata.len()
 }
 
 impl OffsetTable {
@@ -44,7 +53,9 @@ impl OffsetTable {
             .get(&key.partition)
             .is_none_or(|entry| entry.write <= write)
         {
-            entries.insert(key.partition, OffsetEntry { value, write });
+            self.bytes += weight(&value);
+            let old = entries.insert(key.partition, OffsetEntry { value, write });
+            self.bytes -= old.map_or(0, |entry| weight(&entry.value));
         }
     }
 
@@ -57,11 +68,26 @@ impl OffsetTable {
             .get(&key.partition)
             .is_some_and(|entry| entry.write < write)
         {
-            entries.remove(&key.partition);
+            let old = entries.remove(&key.partition);
+            self.bytes -= old.map_or(0, |entry| weight(&entry.value));
         }
         if entries.is_empty() {
             self.topics.remove(&key.topic);
         }
+    }
+
+    /// Bytes of the durable commits.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes by which commits of these would grow the table.
+    fn growth(&self, offsets: &[(OffsetKey, OffsetValue)]) -> usize {
+        let one = |(key, value): &(OffsetKey, OffsetValue)| {
+            let old = self.get(&key.topic, key.partition);
+            weight(value).saturating_sub(old.map_or(0, weight))
+        };
+        offsets.iter().map(one).sum()
     }
 
     /// A commit was handed to the log.
@@ -255,13 +281,19 @@ impl Group {
         Ok(())
     }
 
-    /// Hands a commit to the log.
+    /// Hands a commit to the log, if there is room for what it adds.
     pub(super) fn write_commit(
         &mut self,
         effects: &mut Effects,
         origin: api::Origin,
         plan: CommitPlan,
     ) {
+        let growth = self.offsets.growth(&plan.offsets);
+        if growth > 0 && effects.held + growth > effects.config.held_bytes_max {
+            let results = fail_results(plan.results, GroupError::TooMuchCommitted);
+            effects.reply(origin, api::Reply::OffsetsCommitted(results));
+            return;
+        }
         let record = |(key, value): &(OffsetKey, OffsetValue)| {
             records::offset_record(&self.name, &key.topic, key.partition, value)
         };

@@ -61,11 +61,9 @@ impl Coordinator {
         write: WriteId,
         (partition, offsets): (PartitionId, Vec<(String, OffsetKey)>),
     ) {
-        for (group, key) in offsets {
-            if let Some(group) = self.groups.get_mut(&group) {
-                group.offsets.forget(&key, write);
-            }
-            self.effects.owe(partition, (group, key), write);
+        self.forget_offsets(write, &offsets);
+        for offset in offsets {
+            self.effects.owe(partition, offset, write);
         }
         self.effects.set_owed_timer(now.instant);
     }
@@ -100,6 +98,7 @@ impl Coordinator {
             };
             // A commit from before the tombstone may have become durable since.
             group.offsets.forget(&key, write);
+            group.settle(&mut self.effects);
             if group.offsets.is_pending(&key) {
                 self.effects.owe(partition, (name, key), write);
             } else if !group.offsets.contains(&key) {

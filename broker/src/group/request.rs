@@ -124,7 +124,10 @@ impl Coordinator {
             return;
         }
         match self.groups.get_mut(&join.group) {
-            Some(group) => group.join(&mut self.effects, place.now, place.origin, join),
+            Some(group) => {
+                group.join(&mut self.effects, place.now, place.origin, join);
+                group.settle(&mut self.effects);
+            }
             None => {
                 let error = GroupError::UnknownMember;
                 refuse_join(&mut self.effects, place.origin, error, &join.member);
@@ -140,11 +143,15 @@ impl Coordinator {
         if name.len() > TEXT_BYTES_MAX {
             return Err(GroupError::InvalidGroupId);
         }
-        if self.groups.len() >= self.effects.config.groups_max {
+        let effects = &mut self.effects;
+        let is_full = self.groups.len() >= effects.config.groups_max
+            || effects.held >= effects.config.held_bytes_max;
+        if is_full {
             return Err(GroupError::Full);
         }
         let mut group = Group::new(name.to_owned(), place.partition, place.now.wall);
-        group.set_expiry_timer(&mut self.effects, place.now.instant);
+        group.set_expiry_timer(effects, place.now.instant);
+        group.settle(effects);
         self.groups.insert(name.to_owned(), group);
         Ok(())
     }
@@ -168,7 +175,11 @@ impl Coordinator {
 
     pub(super) fn leave(&mut self, now: Now, origin: Origin, leave: &Leave) {
         let result = match self.groups.get_mut(&leave.group) {
-            Some(group) => group.leave(&mut self.effects, now, &leave.members),
+            Some(group) => {
+                let result = group.leave(&mut self.effects, now, &leave.members);
+                group.settle(&mut self.effects);
+                result
+            }
             None => Ok(leave
                 .members
                 .iter()

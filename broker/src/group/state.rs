@@ -23,6 +23,12 @@ use super::records::{self, GroupValue, MemberValue};
 use super::subscription::{CONSUMER_PROTOCOL_TYPE, subscribed_topics};
 use super::timers::{Deadline, TimerKey};
 
+/// Bytes of a group besides its name, members and commits.
+const GROUP_BYTES: usize = 512;
+
+/// Bytes of a member besides its protocols and its assignment: ids, texts, timers.
+const MEMBER_BYTES: usize = 1_024;
+
 model::transitions! {
     /// Life of a group.  spec: kafka.md 4.8
     pub enum Phase {
@@ -77,6 +83,8 @@ pub(super) struct Member {
     pub is_new: bool,
     /// Not due while a join or sync is parked, except for a new member.
     pub session: Deadline,
+    /// What it counts in its group's sum.
+    pub weight: usize,
 }
 
 impl Member {
@@ -94,7 +102,12 @@ impl Member {
             sync: None,
             is_new: true,
             session: Deadline::default(),
+            weight: 0,
         }
+    }
+
+    fn weigh(&self) -> usize {
+        MEMBER_BYTES + protocol_bytes(&self.protocols) + self.assignment.len()
     }
 
     /// Metadata for a protocol; empty if it does not offer it.
@@ -161,6 +174,10 @@ pub(super) struct Group {
     pub expiry: Deadline,
     /// Committed offsets.
     pub offsets: OffsetTable,
+    /// Sum of the members' weights.
+    members_bytes: usize,
+    /// What it counts in the shard's sum.
+    counted: usize,
 }
 
 impl Group {
@@ -187,6 +204,35 @@ impl Group {
             sync_phase: Deadline::default(),
             expiry: Deadline::default(),
             offsets: OffsetTable::default(),
+            members_bytes: 0,
+            counted: 0,
+        }
+    }
+
+    /// Brings the shard's sum up to what this group holds now.
+    pub(super) fn settle(&mut self, effects: &mut Effects) {
+        let held = self.holds();
+        effects.held = effects.held - self.counted + held;
+        self.counted = held;
+    }
+
+    /// Bytes this group holds.
+    pub(super) fn holds(&self) -> usize {
+        let given_out = MEMBER_BYTES * self.pending.len();
+        GROUP_BYTES + self.name.len() + self.members_bytes + given_out + self.offsets.bytes()
+    }
+
+    /// The group leaves memory: it holds nothing any more.
+    pub(super) fn let_go(&mut self, effects: &mut Effects) {
+        effects.held -= std::mem::take(&mut self.counted);
+    }
+
+    /// A member holds more or less than before.
+    pub(super) fn reweigh(&mut self, id: &str) {
+        if let Some(member) = self.members.get_mut(id) {
+            let weight = member.weigh();
+            self.members_bytes = self.members_bytes - member.weight + weight;
+            member.weight = weight;
         }
     }
 
@@ -208,7 +254,8 @@ impl Group {
         if self.leader.is_none() {
             self.leader = Some(id.clone());
         }
-        self.members.insert(id, member);
+        self.members.insert(id.clone(), member);
+        self.reweigh(&id);
     }
 
     /// Takes a member out. The caller answers what it has parked.
@@ -217,6 +264,7 @@ impl Group {
         effects
             .timers
             .disarm(&mut member.session, self.session_key(id));
+        self.members_bytes -= std::mem::take(&mut member.weight);
         self.withdraw_support(&member.protocols);
         if let Some(instance) = &member.instance {
             self.statics.remove(instance);
@@ -245,6 +293,7 @@ impl Group {
             *self.supported.entry(name.clone()).or_default() += 1;
         }
         self.withdraw_support(&old);
+        self.reweigh(id);
     }
 
     fn withdraw_support(&mut self, protocols: &[(String, Bytes)]) {

@@ -90,7 +90,9 @@ impl Group {
                 chosen.insert(id, assignment);
             }
         }
-        if chosen.values().map(Bytes::len).sum::<usize>() > effects.config.group_bytes_max {
+        let bytes = chosen.values().map(Bytes::len).sum::<usize>();
+        let config = &effects.config;
+        if bytes > config.group_bytes_max || effects.held + bytes > config.held_bytes_max {
             self.assignment_failed(effects, now, GroupError::Storage);
             return;
         }
@@ -123,6 +125,7 @@ impl Group {
         }
         let ids: Vec<String> = self.members.keys().cloned().collect();
         for id in ids {
+            self.reweigh(&id);
             let synced = self.synced(&id);
             let Some(origin) = self
                 .members

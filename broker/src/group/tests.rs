@@ -12,6 +12,7 @@ mod leave;
 mod load;
 mod offsets;
 mod random;
+mod room;
 mod statics;
 mod sync;
 mod timers;
@@ -219,6 +220,12 @@ impl Bench {
             self.coordinator.handle_persisted(self.now, write, false);
         }
         self.pump();
+    }
+
+    /// What the shard believes its groups hold, and what they hold.
+    pub(super) fn held(&self) -> (usize, usize) {
+        let weighed = self.coordinator.groups.values().map(Group::holds).sum();
+        (self.coordinator.effects.held, weighed)
     }
 
     /// Lets time pass, stopping at every timeout.

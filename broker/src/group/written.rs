@@ -32,6 +32,7 @@ impl Coordinator {
             } => {
                 if let Some(group) = self.groups.get_mut(&group) {
                     group.assignment_written(effects, now, generation, assignments);
+                    group.settle(effects);
                 }
             }
             Write::Replacement {
@@ -53,26 +54,18 @@ impl Coordinator {
             } => {
                 if let Some(group) = self.groups.get_mut(&group) {
                     group.commit_written(write, offsets, Ok(()));
+                    group.settle(effects);
                 }
                 effects.reply(origin, Reply::OffsetsCommitted(results));
             }
             Write::Forget { offsets, answer } => {
-                for (group, key) in offsets {
-                    if let Some(group) = self.groups.get_mut(&group) {
-                        group.offsets.forget(&key, write);
-                    }
-                }
+                self.forget_offsets(write, &offsets);
                 if let Some((origin, results)) = answer {
-                    effects.reply(origin, Reply::CommitsDeleted(Ok(results)));
+                    let reply = Reply::CommitsDeleted(Ok(results));
+                    self.effects.reply(origin, reply);
                 }
             }
-            Write::ForgetTopics { offsets, .. } => {
-                for (group, key) in offsets {
-                    if let Some(group) = self.groups.get_mut(&group) {
-                        group.offsets.forget(&key, write);
-                    }
-                }
-            }
+            Write::ForgetTopics { offsets, .. } => self.forget_offsets(write, &offsets),
             Write::Retire { group, origin } => {
                 self.remove_group(&group);
                 if let Some(origin) = origin {
@@ -159,6 +152,16 @@ impl Coordinator {
         }
     }
 
+    /// Carries out tombstones in memory.
+    pub(super) fn forget_offsets(&mut self, write: WriteId, offsets: &[(String, OffsetKey)]) {
+        for (group, key) in offsets {
+            if let Some(group) = self.groups.get_mut(group) {
+                group.offsets.forget(key, write);
+                group.settle(&mut self.effects);
+            }
+        }
+    }
+
     /// Takes a group out of memory.
     pub(super) fn remove_group(&mut self, name: &str) {
         if let Some(group) = self.groups.remove(name) {
@@ -211,6 +214,7 @@ impl Coordinator {
 impl Group {
     /// The group leaves memory: its parked requests are answered, its timers removed.
     pub(super) fn abandon(mut self, effects: &mut Effects) {
+        self.let_go(effects);
         let ids: Vec<String> = self.members.keys().cloned().collect();
         for id in ids {
             if let Some(mut member) = self.remove(effects, &id) {

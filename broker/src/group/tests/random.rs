@@ -387,6 +387,8 @@ impl World {
     }
 
     fn check_offsets(&mut self) {
+        let (held, weighed) = self.bench.held();
+        assert_eq!(held, weighed, "every change is counted");
         for partition in 0..PARTITIONS {
             let now = self.bench.fetch(partition).unwrap_or(0);
             let acked = self.acked.get(&partition).copied().unwrap_or(0);
