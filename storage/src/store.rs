@@ -27,6 +27,7 @@ mod segments;
 mod space;
 mod stop;
 mod timers;
+mod wall;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -233,7 +234,7 @@ impl Store {
     #[must_use]
     pub fn admit(&self, now: Now, id: LogId, info: &BatchInfo) -> Admit {
         match self.logs.get(&id) {
-            Some(log) => log.producers.admit(now.wall.as_millis(), info),
+            Some(log) => log.producers.admit(self.retention.wall_ms(now), info),
             None => Admit::Fresh,
         }
     }

@@ -43,6 +43,8 @@ pub(crate) struct Segment {
     /// Open file, if it is open.
     pub(crate) file: Option<FileKey>,
     pub(crate) is_opening: bool,
+    /// Its file could not be opened lately; not tried again for reading before this.
+    pub(crate) closed_until: Option<Instant>,
     pub(crate) is_extending: bool,
     /// Zeroed length of the file.
     pub(crate) len: u64,
@@ -84,6 +86,11 @@ impl Segment {
     /// Whether only a journal witness tells that its newest group was durable.
     pub(crate) fn wants_witness(&self) -> bool {
         !self.is_sealed() && self.durable_groups > 0
+    }
+
+    /// Whether its file could not be opened just now.
+    pub(crate) fn is_out_of_reach(&self, now: Instant) -> bool {
+        self.file.is_none() && self.closed_until.is_some_and(|until| now < until)
     }
 
     /// Whether it is complete.

@@ -64,11 +64,12 @@ impl Store {
 
     fn accept(&mut self, now: Now, id: LogId, info: &BatchInfo, bytes: Bytes) {
         let threshold = self.flush_threshold();
+        let wall_ms = self.retention.wall_ms(now);
         let Some(log) = self.logs.get_mut(&id) else {
             return;
         };
         let len = bytes.len();
-        log.take_batch(now, info, bytes);
+        log.take_batch(wall_ms, info, bytes);
         if log.unflushed_bytes == len {
             log.unflushed_since = now.instant;
             self.unflushed_logs += 1;
@@ -154,12 +155,12 @@ impl Store {
 
 impl Log {
     /// Takes a stamped batch as the newest.
-    pub(crate) fn take_batch(&mut self, now: Now, info: &BatchInfo, bytes: Bytes) {
+    pub(crate) fn take_batch(&mut self, wall_ms: i64, info: &BatchInfo, bytes: Bytes) {
         let base = info.base_offset;
         assert!(base == self.log_end, "offsets are dense");
         let epoch = info.leader_epoch.unwrap_or(self.epoch);
         self.chain = chain::extend(self.chain, base, epoch, info);
-        self.producers.record(now.wall.as_millis(), base, info);
+        self.producers.record(wall_ms, base, info);
         self.log_end = Offset::new(base.get() + u64::from(info.last_offset_delta) + 1);
         self.unrouted_bytes += bytes.len();
         self.unflushed_bytes += bytes.len();

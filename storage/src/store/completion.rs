@@ -36,7 +36,7 @@ impl Store {
                 self.index_scanned(at, &outcome);
             }
             Purpose::SegmentOpen(at) => match outcome {
-                IoOutcome::Failed(error) => self.segment_open_failed(at, error),
+                IoOutcome::Failed(error) => self.segment_open_failed(now, at, error)?,
                 IoOutcome::Written | IoOutcome::Bytes(_) => self.segment_opened(now, at),
                 IoOutcome::Done { .. } | IoOutcome::Space { .. } => self.segment_opened(now, at),
             },

@@ -254,6 +254,7 @@ fn adopt_segment(now: Now, key: SegmentKey, recovered: &RecoveredSegment) -> Seg
         phase: SegmentPhase::Sealed,
         file: None,
         is_opening: false,
+        closed_until: None,
         is_extending: false,
         len: recovered.valid_end,
         position: recovered.valid_end,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::batch::BatchInfo;
+use model::fatal::{Fatal, Reason};
 use model::limits::BLOCK_BYTES;
 use model::offset::Offset;
 use model::time::{Instant, Now};
@@ -40,6 +41,9 @@ const WANTED_FOR: Duration = Duration::from_millis(500);
 
 /// How long a reader that found no slot waits before it is told to try again.
 const BLOCKED_FOR: Duration = Duration::from_millis(20);
+
+/// How long a segment whose file could not be opened is left alone.
+const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// One block on its way from a segment.
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +149,9 @@ impl Store {
             segment: segment.key,
         };
         let upto = segment.upto;
+        if segment.is_out_of_reach(now.instant) {
+            return Fetching::Damaged;
+        }
         let Some(index) = &segment.index else {
             self.load_index(at);
             return Fetching::Pending;
@@ -224,30 +231,44 @@ impl Store {
     }
 
     /// A segment's file cannot be opened: nothing in it can be read, for good if it is not there.
-    pub(super) fn segment_open_failed(&mut self, at: SegmentAt, error: IoError) {
+    ///
+    /// # Errors
+    /// Groups were to be written to it (A10).
+    pub(super) fn segment_open_failed(
+        &mut self,
+        now: Now,
+        at: SegmentAt,
+        error: IoError,
+    ) -> Result<(), Fatal> {
         self.opening.remove(&at);
         self.drop_reads(at);
         self.drop_scan(at);
         let Some(log) = self.logs.get_mut(&at.log) else {
-            return;
+            return Ok(());
         };
+        let is_written_to = log.flush_target > log.flushing_upto;
         let Some(segment) = log.segment_mut(at.segment) else {
-            return;
+            return Ok(());
         };
         segment.is_opening = false;
         segment.is_index_loading = false;
+        if segment.is_active() && is_written_to {
+            let what = format!("opening a segment to write to it: {error}");
+            return Err(Fatal::new(Reason::DiskWriteFailed, what));
+        }
         let hole = Hole {
             from: segment.base,
             upto: segment.upto,
         };
         match error {
             IoError::NotFound => self.add_hole(at.log, hole),
-            // Perhaps the next start has more luck: nothing is written down.
+            // Perhaps there is more luck later: nothing is written down.
             IoError::Device(_) | IoError::NoSpace | IoError::Short => {
-                log.add_hole(hole);
+                segment.closed_until = Some(now.instant.after(OPEN_AGAIN_AFTER));
             }
         }
         self.emit_readable(at.log);
+        Ok(())
     }
 
     /// Forgets reads of a segment that were not issued yet.
@@ -343,6 +364,9 @@ impl Store {
             let Some(segment) = log.segment_of(offset) else {
                 return;
             };
+            if segment.is_out_of_reach(now.instant) {
+                return;
+            }
             let at = SegmentAt {
                 log: id,
                 segment: segment.key,

@@ -2,7 +2,8 @@
 //!
 //! Owns: retention by time and size, DeleteRecords, the periodic pass over all logs.
 //! Never: drops anything at or above the high watermark; drops part of a segment.
-//! Invariants: I6: manifest record first, then the file; readers see a log start only when it is durable.
+//! Invariants: I6: manifest record first, then the file; readers see a log start only when it is durable; a
+//! wall clock that jumps deletes nothing.
 //! Source: reliability.md 2.8, kafka.md 3.5.
 
 use std::ops::Bound;
@@ -13,6 +14,7 @@ use model::offset::Offset;
 use model::time::{Instant, Now};
 
 use super::manifest::Then;
+use super::wall::TrustedWall;
 use super::{LogId, Store, StoreEvent};
 use crate::format::manifest::Record;
 use crate::log::segment::Segment;
@@ -29,6 +31,7 @@ const LOGS_PER_TICK: usize = 256;
 pub(crate) struct RetentionCursor {
     after: Option<TopicPartition>,
     next_tick: Instant,
+    wall: TrustedWall,
 }
 
 impl RetentionCursor {
@@ -36,7 +39,13 @@ impl RetentionCursor {
         Self {
             after: None,
             next_tick: now.instant.after(TICK),
+            wall: TrustedWall::new(now),
         }
+    }
+
+    /// The wall clock as far as it is believed, ms.
+    pub(crate) fn wall_ms(&self, now: Now) -> i64 {
+        self.wall.peek(now)
     }
 
     /// When the pass goes on.
@@ -65,6 +74,7 @@ impl Store {
             return;
         }
         self.retention.next_tick = now.instant.after(TICK);
+        let wall_ms = self.retention.wall.read(now);
         let from = self
             .retention
             .after
@@ -77,15 +87,17 @@ impl Store {
             .collect();
         let is_end = next.len() < LOGS_PER_TICK;
         self.retention.after = next.last().map(|(tp, _)| *tp).filter(|_| !is_end);
-        next.into_iter().for_each(|(_, id)| self.keep_log(now, id));
+        for (_, id) in next {
+            self.keep_log(now, wall_ms, id);
+        }
     }
 
-    fn keep_log(&mut self, now: Now, id: LogId) {
+    fn keep_log(&mut self, now: Now, wall_ms: i64, id: LogId) {
         let Some(log) = self.logs.get_mut(&id) else {
             return;
         };
-        log.producers.expire(now.wall.as_millis());
-        if log.must_end_idle_segment(now) {
+        log.producers.expire(wall_ms);
+        if log.must_end_idle_segment(now, wall_ms) {
             self.end_segment(now, id);
         }
         self.end_if_all_deleted(now, id);
@@ -93,7 +105,7 @@ impl Store {
         let Some(log) = self.logs.get(&id) else {
             return;
         };
-        let start = log.retained_from(now).min(log.high_watermark);
+        let start = log.retained_from(wall_ms).min(log.high_watermark);
         if start > log.log_start_wanted {
             self.want_log_start(id, start);
         }
@@ -185,26 +197,26 @@ impl Segment {
 
 impl Log {
     /// Whether its active segment ends although nothing is being written: it is old, or expired whole.
-    fn must_end_idle_segment(&self, now: Now) -> bool {
+    fn must_end_idle_segment(&self, now: Now, wall_ms: i64) -> bool {
         let Some(segment) = self.active() else {
             return false;
         };
         if segment.durable_groups == 0 || !segment.is_settled() {
             return false;
         }
-        self.is_active_old(now) || self.is_expired(now, segment)
+        self.is_active_old(now) || self.is_expired(wall_ms, segment)
     }
 
-    fn is_expired(&self, now: Now, segment: &Segment) -> bool {
+    fn is_expired(&self, wall_ms: i64, segment: &Segment) -> bool {
         let Some(retention_ms) = self.config.retention_ms else {
             return false;
         };
-        let age = now.wall.as_millis().saturating_sub(segment.newest_ms());
+        let age = wall_ms.saturating_sub(segment.newest_ms());
         self.config.is_delete_policy && u64::try_from(age).is_ok_and(|age| age > retention_ms)
     }
 
     /// The log start that retention asks for.
-    fn retained_from(&self, now: Now) -> Offset {
+    fn retained_from(&self, wall_ms: i64) -> Offset {
         let mut start = self.log_start_wanted;
         let mut bytes = self.segment_bytes() + self.tail.bytes() as u64;
         for segment in self
@@ -218,7 +230,7 @@ impl Log {
                 .retention_bytes
                 .is_some_and(|limit| left >= limit);
             let is_surplus = is_surplus && self.config.is_delete_policy;
-            if segment.upto > start && !is_surplus && !self.is_expired(now, segment) {
+            if segment.upto > start && !is_surplus && !self.is_expired(wall_ms, segment) {
                 break;
             }
             bytes = left;

@@ -80,6 +80,7 @@ impl Store {
             phase: SegmentPhase::Creating,
             file: None,
             is_opening: false,
+            closed_until: None,
             is_extending: false,
             len,
             position: FIRST_GROUP_POSITION,

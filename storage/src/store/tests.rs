@@ -9,6 +9,7 @@ mod manifest_seal;
 mod many;
 mod missing;
 mod model;
+mod open_failures;
 mod retention;
 mod segments;
 mod space;

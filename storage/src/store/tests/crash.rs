@@ -188,6 +188,19 @@ fn idempotent(sequence: u32) -> (bytes::BytesMut, BatchInfo) {
 }
 
 #[test]
+fn duplicate_is_known_although_the_clock_jumps_ahead() {
+    let mut world = World::new();
+    let id = world.log(0);
+    let (bytes, info) = idempotent(0);
+    world.store.append(world.now, id, bytes, &info).unwrap();
+    world.pass_ms(1_000);
+    world.now.wall = world.now.wall.plus_millis(400 * 24 * 3_600_000);
+    world.pass_ms(5_000);
+    let admitted = world.store.admit(world.now, id, &info);
+    assert!(matches!(admitted, Admit::Duplicate { .. }), "{admitted:?}");
+}
+
+#[test]
 fn epochs_are_known_after_a_crash() {
     let mut world = World::new();
     let id = world.log(0);
@@ -356,8 +369,8 @@ fn nothing_expires_before_the_broker_says_how_long_records_are_kept() {
     let id = world.log_with(0, config);
     world.append(id, 1, 10);
     world.pass_ms(20_000);
-    let (mut world, _) = world.restart(&mut Prng::new(1));
     world.now.wall = world.now.wall.plus_millis(400 * 24 * 3_600_000);
+    let (mut world, _) = world.restart(&mut Prng::new(1));
     world.pass_ms(5_000);
     assert_eq!(world.store.bounds(id).unwrap().log_start, Offset::ZERO);
     assert_eq!(world.read_all(id, 0).len(), 1);

@@ -148,3 +148,19 @@ fn log_deleted_in_the_middle_of_everything_leaves_no_files() {
         );
     }
 }
+
+#[test]
+fn a_clock_that_jumps_ahead_deletes_nothing_until_it_stays_there() {
+    let (mut world, id) = filled(LogConfig {
+        retention_ms: Some(24 * 3_600_000),
+        ..LogConfig::default()
+    });
+    world.pass_ms(6_000);
+    let before = segments(&world);
+    world.now.wall = world.now.wall.plus_millis(400 * 24 * 3_600_000);
+    world.pass_ms(3_500_000);
+    assert_eq!((log_start(&world, id), segments(&world)), (0, before));
+    world.pass_ms(200_000);
+    assert_eq!(log_start(&world, id), 60);
+    assert_eq!(segments(&world), 0);
+}
