@@ -15,6 +15,7 @@ use model::map::FastMap;
 use model::time::Instant;
 use storage::{FileKey, FileOp, Io, IoError, IoId, IoOutcome};
 
+pub(crate) mod faults;
 pub(crate) mod files;
 pub mod fs;
 pub mod lock;

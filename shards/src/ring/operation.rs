@@ -182,7 +182,7 @@ impl Operation {
                 assert!(*len as usize <= buffer.len(), "write beyond the buffer");
                 opcode::Write::new(fd(&**file), buffer.bytes().as_ptr(), *len)
                     .offset(*position)
-                    .rw_flags(libc::RWF_DSYNC)
+                    .rw_flags(crate::disk::faults::write_flags())
                     .build()
             }
             Self::Read {
