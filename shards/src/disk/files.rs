@@ -213,7 +213,7 @@ pub(super) fn create(root: &Path, path: &str, len: u64) -> io::Result<File> {
 }
 
 /// Creates the missing directories above `path`, durably.
-fn create_directories(path: &Path) -> io::Result<()> {
+pub(super) fn create_directories(path: &Path) -> io::Result<()> {
     let Some(parent) = path.parent() else {
         return Ok(());
     };
@@ -222,9 +222,22 @@ fn create_directories(path: &Path) -> io::Result<()> {
     }
     create_directories(parent)?;
     match std::fs::create_dir(parent) {
-        Ok(()) => sync_parent(parent),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => sync_parent(parent)?,
+    }
+    // Another core may have made the directory above a moment ago and not have synced its name yet.
+    match parent.parent() {
+        Some(above) => sync_foreign(above),
+        None => Ok(()),
+    }
+}
+
+/// Makes the name of a directory durable that someone else may have made.
+pub(super) fn sync_foreign(directory: &Path) -> io::Result<()> {
+    match sync_parent(directory) {
+        // Not ours to read, so it was there before this process.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        outcome => outcome,
     }
 }
 

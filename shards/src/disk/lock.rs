@@ -2,11 +2,18 @@
 //!
 //! Owns: the `LOCK` file and its advisory lock.
 //! Never: removes the file; a stale one does no harm, the lock dies with the process.
-//! Invariants: while the value lives, no other process gets one for the same directory.
+//! Invariants: while the value lives, no other process gets one for the same directory; the name of the directory
+//! is durable before anything is put into it.
 //! Source: reliability.md 2.2.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use super::files::{create_directories, sync_foreign};
 
 /// Name of the lock file inside the data directory.
 const LOCK_FILE: &str = "LOCK";
@@ -24,7 +31,7 @@ pub enum LockError {
         path: PathBuf,
         /// What the system said.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -35,7 +42,7 @@ pub struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Creates the directory if it is missing and locks it.
+    /// Creates the directory if it is missing, makes its name durable and locks it.
     ///
     /// # Errors
     /// Another process has the lock, or the directory cannot be used.
@@ -44,7 +51,7 @@ impl DirectoryLock {
             path: directory.to_owned(),
             source,
         };
-        std::fs::create_dir_all(directory).map_err(io)?;
+        make_durable(directory).map_err(io)?;
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -66,7 +73,7 @@ impl DirectoryLock {
         std::fs::read_dir(directory).map_err(io)?;
         match File::open(directory.join(LOCK_FILE)) {
             Ok(file) => Self::lock(file, directory).map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io(error)),
         }
     }
@@ -81,4 +88,12 @@ impl DirectoryLock {
             }),
         }
     }
+}
+
+/// Creates the directory if it is missing. Its name is synced also if it was there: whoever made it a moment
+/// ago may not have done that, and everything in it would go with the name.
+fn make_durable(directory: &Path) -> io::Result<()> {
+    let directory = std::path::absolute(directory)?;
+    create_directories(&directory.join(LOCK_FILE))?;
+    sync_foreign(&directory)
 }
