@@ -228,6 +228,7 @@ impl Step {
             .image
             .topic_by_name(name)
             .ok_or(MetadataError::UnknownTopic)?;
+        check_growth(topic)?;
         if topic.partitions.len() != old as usize {
             let now = topic.partitions.len();
             let what = format!("topic {name} has {now} partitions by now, not {old}");
@@ -332,6 +333,16 @@ pub(super) fn collision(name: &str, other: &str) -> MetadataError {
     MetadataError::InvalidTopic(format!(
         "topic '{name}' collides with existing topic '{other}'"
     ))
+}
+
+/// A group is looked for in the partition that its name and their number give: with another number its commits
+/// would be elsewhere, as if they had never been made.
+pub(super) fn check_growth(topic: &TopicState) -> Result<(), MetadataError> {
+    if topic.is_internal {
+        let what = format!("the partitions of {} are as many for ever", topic.name);
+        return Err(MetadataError::Policy(what));
+    }
+    Ok(())
 }
 
 /// Every partition has replicas and none twice; the count is within bounds.

@@ -11,7 +11,9 @@ use model::ids::{BrokerId, PartitionId, TopicId};
 use model::limits;
 use model::prng::Prng;
 
-use super::apply::{PARTITIONS_MAX, check_assignment, check_partition_count, collision};
+use super::apply::{
+    PARTITIONS_MAX, check_assignment, check_growth, check_partition_count, collision,
+};
 use super::configs::describe::topic_entries;
 use super::configs::topic_key;
 use super::configs::value::Lookup;
@@ -209,6 +211,7 @@ fn plan_added(
     let topic = image
         .topic_by_name(name)
         .ok_or_else(|| super::view::missing(&key()))?;
+    check_growth(topic)?;
     let old = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
     if total <= old {
         let what = format!("topic {name} has {old} partitions, which {total} would not increase");

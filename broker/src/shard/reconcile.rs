@@ -15,7 +15,7 @@ use model::batch::KeyRule;
 use model::ids::{PartitionId, TopicId, TopicPartition};
 use model::offset::LeaderEpoch;
 use model::time::Now;
-use storage::{LogConfig, LogId};
+use storage::{Durability, LogConfig, LogId};
 
 use super::Shard;
 use crate::metadata::{
@@ -172,8 +172,10 @@ impl Shard {
         let mut log = settings.log;
         let mut is_delete_policy = settings.is_deleting;
         if topic.name == OFFSETS_TOPIC {
-            // Commits expire by tombstones, never by age, whatever the topic's configs say.
+            // Commits expire by tombstones, never by age, and are answered when they are on the device,
+            // whatever the topic's configs or the defaults of all topics say.
             is_delete_policy = false;
+            log.durability = Durability::Disk;
             log.is_delete_policy = false;
             log.retention_ms = None;
             log.retention_bytes = None;

@@ -248,25 +248,7 @@ fn the_same_resource_twice_in_a_request_is_refused() {
 fn broker_configs_are_defaults_of_topics_at_once() {
     let mut rig = Rig::new();
     rig.create("t", &[]);
-    let changes = vec![ConfigChange {
-        resource: ConfigResource::Broker(None),
-        is_replacement: false,
-        changes: vec![(
-            "message.max.bytes".to_owned(),
-            ConfigOp::Set,
-            Some("90".to_owned()),
-        )],
-    }];
-    let deadline = rig.deadline(1_000);
-    let reply = rig.ask(Command::AlterConfigs {
-        changes,
-        validate_only: false,
-        deadline,
-    });
-    assert!(
-        matches!(&reply, Reply::ConfigsAltered(each) if each[0].is_ok()),
-        "{reply:?}"
-    );
+    rig.alter_all("message.max.bytes", "90");
     let large = crate::ask::large_batch(rig.now.wall.as_millis(), 500);
     assert!(matches!(
         rig.append("t", large),

@@ -169,8 +169,17 @@ impl Rig {
     }
 
     pub(crate) fn alter(&mut self, topic: &str, key: &str, value: &str) {
+        self.alter_resource(ConfigResource::Topic(topic.to_owned()), key, value);
+    }
+
+    /// Sets a default of all topics.
+    pub(crate) fn alter_all(&mut self, key: &str, value: &str) {
+        self.alter_resource(ConfigResource::Broker(None), key, value);
+    }
+
+    fn alter_resource(&mut self, resource: ConfigResource, key: &str, value: &str) {
         let changes = vec![ConfigChange {
-            resource: ConfigResource::Topic(topic.to_owned()),
+            resource,
             is_replacement: false,
             changes: vec![(key.to_owned(), ConfigOp::Set, Some(value.to_owned()))],
         }];

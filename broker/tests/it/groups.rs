@@ -144,6 +144,18 @@ fn a_commit_is_answered_and_visible_only_when_it_is_durable() {
 }
 
 #[test]
+fn a_commit_waits_for_the_device_whatever_durability_topics_have() {
+    let mut rig = rig();
+    rig.alter_all("rapidmq.durability", "memory");
+    rig.disk.hold = Hold::Writes;
+    assert_eq!(rig.fill("t", 1), 0, "records are acknowledged from memory");
+    let origin = rig.send(commit("g", 1));
+    assert!(was_committed(&mut rig, origin).is_none());
+    rig.release();
+    assert_eq!(was_committed(&mut rig, origin), Some(Ok(())));
+}
+
+#[test]
 fn commits_and_members_survive_a_crash() {
     let mut rig = rig();
     let joined = stable(&mut rig);

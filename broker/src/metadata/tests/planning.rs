@@ -282,6 +282,10 @@ fn partitions_only_grow() {
             Err(MetadataError::InvalidAssignment(_))
         ));
     }
+    world.create(spec(super::super::OFFSETS_TOPIC, 9, 1));
+    let internal = (super::super::OFFSETS_TOPIC.to_owned(), 3, Vec::new());
+    let planned = plan_create_partitions(&world.image, &[internal]).remove(0);
+    assert!(matches!(planned, Err(MetadataError::Policy(_))));
     let unknown = ("u".to_owned(), 3, Vec::new());
     assert_eq!(
         plan_create_partitions(&world.image, &[unknown]),
