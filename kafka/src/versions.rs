@@ -254,6 +254,11 @@ const PAGE_TAIL: &str = "
 - Transactions: `AddPartitionsToTxn`, `AddOffsetsToTxn`, `EndTxn`, `TxnOffsetCommit` are not announced. A
   producer with a transactional id gets `TRANSACTIONAL_ID_AUTHORIZATION_FAILED` (53), which clients
   report at once instead of retrying.
+- Compaction: `cleanup.policy=compact` is accepted and demands keys, but older records of a key are not removed
+  yet; a topic with `compact` alone keeps everything.
+- Recompression: batches are stored as they were sent, whatever `compression.type` says.
+- Quotas: the throttle time of every response is 0.
+- Replication: a topic has one replica, on this broker.
 - The consumer protocol of KIP-848, share groups (KIP-932) and streams groups (KIP-1071).
 - SASL and ACLs.
 - Message formats v0 and v1 (removed in Kafka 4.0 as well).
