@@ -139,10 +139,13 @@ impl<D: Disk> Checker<'_, D> {
             .filter_map(|entry| parse_core_dir(&entry.name))
         {
             if !cores.contains(&core) {
-                let what = "the superblock knows of no such core";
-                self.findings
-                    .push(Finding::new(Severity::Damage, core_dir(core), what));
                 cores.push(core);
+                // An unreadable superblock says nothing about cores, and was reported itself.
+                if shards > 0 {
+                    let what = "the superblock knows of no such core";
+                    self.findings
+                        .push(Finding::new(Severity::Damage, core_dir(core), what));
+                }
             }
         }
         cores

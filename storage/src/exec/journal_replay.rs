@@ -86,7 +86,9 @@ struct Replayer<'r> {
 
 impl Replayer<'_> {
     fn run<D: Disk>(&mut self, disk: &D) -> Result<(), RecoverError> {
-        let is_all_needed = self.is_older_needed || !self.lineage.damaged.is_empty();
+        // What is lost matters to logs that no later group has, be it covered by segments or not.
+        let is_any_lost = self.lineage.is_file_lost || !self.lineage.damaged.is_empty();
+        let is_all_needed = self.is_older_needed || is_any_lost;
         for file in self
             .lineage
             .files

@@ -341,7 +341,8 @@ impl LineageWalker<'_> {
                 .push(Finding::new(Severity::Damage, path, what));
         }
         let is_old_content = walk.is_recycled && !is_header_good;
-        self.lineage.is_torn = broken_at == Some(walk.end) && !is_old_content;
+        // Its first sectors may be missing as well as its last.
+        self.lineage.is_torn = broken_at.is_some() && !is_old_content;
         Ok(Some(FileEnd {
             number,
             next_seq: walk.next_seq,

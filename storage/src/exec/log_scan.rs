@@ -114,6 +114,10 @@ impl LogScan {
         for segment in &state.segments {
             scan.segment(disk, segment, with, findings)?;
         }
+        // Behind this point a hole may follow, where no chain hash is known.
+        if scan.producers.from() == scan.end && scan.chain.is_some() {
+            scan.producers.reach(scan.end, scan.chain);
+        }
         scan.note_new_epochs(newest_epoch);
         Ok(scan)
     }

@@ -408,3 +408,39 @@ fn entries_of_a_log_that_the_manifest_never_knew_are_told() {
     assert_eq!(recovered.logs.len(), 1);
     assert_eq!(worst(&recovered), Some(Severity::Repairable));
 }
+
+#[test]
+fn a_group_that_lies_in_another_place_tells_what_was_durable() {
+    let (mut world, journal, _) = written(3);
+    let newest = usize::try_from(position(&journal, 3)).unwrap();
+    let bytes = world.disk.contents(&journal.path).unwrap();
+    let astray = bytes[newest..newest + 4_096].to_vec();
+    let first = position(&journal, 1);
+    for seq in 1..=3 {
+        assert!(
+            world
+                .disk
+                .zero(&journal.path, position(&journal, seq), BLOCK)
+        );
+    }
+    world.disk.write(&journal.path, first, &astray).unwrap();
+    let recovered = world.recover();
+    assert_eq!(worst(&recovered), Some(Severity::Damage));
+    assert!(
+        log(&recovered, 1).log_end >= offset(2),
+        "what was given out"
+    );
+}
+
+#[test]
+fn a_write_whose_first_sectors_are_missing_is_told_like_one_whose_last_are() {
+    let mut world = World::new();
+    let mut history = world.create_log(1);
+    let mut journal = world.start_journal(1);
+    let batch = history.batch(1, &"word".repeat(3_000));
+    world.append(&mut journal, history.log, &[batch]);
+    assert!(world.disk.zero(&journal.path, position(&journal, 1), BLOCK));
+    let recovered = world.recover();
+    assert_eq!(worst(&recovered), Some(Severity::Repairable));
+    assert!(log(&recovered, 1).is_tail_unverified);
+}
