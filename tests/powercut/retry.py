@@ -1,4 +1,4 @@
-"""A producer whose batches can be sent again: what was sent before a power cut and sent again after it is there once."""
+"""A producer whose batches can be sent again: after a power cut they are there once."""
 
 import struct
 import time

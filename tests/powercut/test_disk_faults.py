@@ -1,4 +1,4 @@
-"""A disk that fails, stalls or is full while the broker runs: nothing acknowledged is lost, and it goes on afterwards."""
+"""A disk that fails, stalls or is full while the broker runs: nothing acknowledged is lost, the broker goes on later."""
 
 import itertools
 import os
