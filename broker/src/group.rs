@@ -26,7 +26,7 @@ mod tests;
 mod timers;
 mod written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::error::GroupError;
 use api::metadata::TopicKey;
@@ -155,8 +155,8 @@ impl Coordinator {
         for group in loading.into_groups(&mut self.effects, now, partition) {
             self.groups.insert(group.name.clone(), group);
         }
-        for topic in deleted_topics {
-            self.forget_topics(Some(partition), |name| name == topic);
+        if !deleted_topics.is_empty() {
+            self.forget_topics(Some(partition), |name| deleted_topics.contains(name));
         }
     }
 
@@ -296,14 +296,17 @@ impl Coordinator {
         }
     }
 
-    /// A topic was deleted: its commits get tombstones.
-    pub fn topic_deleted(&mut self, _now: Now, name: &str) {
+    /// Topics were deleted: their commits get tombstones. Every group is looked at once, however many topics.
+    pub fn topics_deleted(&mut self, _now: Now, names: &BTreeSet<String>) {
+        if names.is_empty() {
+            return;
+        }
         for slot in self.slots.values_mut() {
             if let Slot::Loading(loading) = slot {
-                loading.deleted_topics.insert(name.to_owned());
+                loading.deleted_topics.extend(names.iter().cloned());
             }
         }
-        self.forget_topics(None, |topic| topic == name);
+        self.forget_topics(None, |topic| names.contains(topic));
     }
 
     /// Gives commits to topics that do not exist their tombstones: a stop may have come between the deletion of

@@ -5,7 +5,7 @@
 //! Invariants: of two writes to one offset the later one wins, whatever the order of their reports.
 //! Source: kafka.md 4.8 (OffsetCommit, OffsetFetch).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use api::error::GroupError;
 use api::group::{Committed, CommittedOffsets, CommittedQuery, MemberKey, OffsetToCommit};
@@ -123,39 +123,25 @@ impl OffsetTable {
         })
     }
 
-    /// Names of topics with durable or pending commits.
-    pub(super) fn all_topics(&self) -> BTreeSet<String> {
-        let pending = self.pending.keys().map(|key| &key.topic);
-        self.topics.keys().chain(pending).cloned().collect()
-    }
-
-    /// Durable and pending commits of a topic.
-    pub(super) fn keys_of(&self, topic: &str) -> Vec<OffsetKey> {
-        let durable = self.topics.get(topic).into_iter().flat_map(BTreeMap::keys);
-        let pending = self.pending.keys().filter(|key| key.topic == topic);
-        let mut partitions: Vec<PartitionId> = durable
-            .copied()
-            .chain(pending.map(|key| key.partition))
-            .collect();
-        partitions.sort_unstable();
-        partitions.dedup();
-        let key = |partition| OffsetKey {
-            topic: topic.to_owned(),
-            partition,
-        };
-        partitions.into_iter().map(key).collect()
+    /// Durable and pending commits of the topics that `is_wanted` accepts, in order.
+    pub(super) fn keys_where(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<OffsetKey> {
+        let wanted = self.topics.iter().filter(|(topic, _)| is_wanted(topic));
+        let durable = wanted.flat_map(|(topic, entries)| {
+            entries.keys().map(|partition| OffsetKey {
+                topic: topic.clone(),
+                partition: *partition,
+            })
+        });
+        let pending = self.pending.keys().filter(|key| is_wanted(&key.topic));
+        let mut keys: Vec<OffsetKey> = durable.chain(pending.cloned()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 
     /// Every durable and pending commit.
     pub(super) fn all_keys(&self) -> Vec<OffsetKey> {
-        let durable = self.iter().map(|(topic, partition, _)| OffsetKey {
-            topic: topic.to_owned(),
-            partition,
-        });
-        let mut keys: Vec<OffsetKey> = durable.chain(self.pending.keys().cloned()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys
+        self.keys_where(|_| true)
     }
 
     /// Whether a commit of this offset is durable or in flight.

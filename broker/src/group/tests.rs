@@ -228,6 +228,12 @@ impl Bench {
         (self.coordinator.effects.held, weighed)
     }
 
+    /// A topic is deleted; its tombstones are not written before the next `pump`.
+    pub(super) fn delete_topic(&mut self, name: &str) {
+        let names = BTreeSet::from([name.to_owned()]);
+        self.coordinator.topics_deleted(self.now, &names);
+    }
+
     /// Lets time pass, stopping at every timeout.
     pub(super) fn advance(&mut self, millis: u64) {
         let end = self.now.instant.after(Duration::from_millis(millis));

@@ -180,10 +180,9 @@ impl Coordinator {
             if only.is_some_and(|only| only != group.partition) {
                 continue;
             }
-            let topics = group.offsets.all_topics();
-            for topic in topics.iter().filter(|topic| is_doomed(topic)) {
-                let keys = group.offsets.keys_of(topic).into_iter();
-                let named = keys.map(|key| (group.name.clone(), key));
+            let keys = group.offsets.keys_where(&is_doomed);
+            if !keys.is_empty() {
+                let named = keys.into_iter().map(|key| (group.name.clone(), key));
                 doomed.entry(group.partition).or_default().extend(named);
             }
         }

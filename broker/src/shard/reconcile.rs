@@ -5,6 +5,7 @@
 //! Invariants: after a delta every partition that this shard leads has a log with the image's settings.
 //! Source: reliability.md 1.11, 2.4; kafka.md 4.5.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::error::{AppendError, PartitionError, ReadError};
@@ -50,6 +51,7 @@ impl Shard {
     /// Does what the store must do because the image changed.
     pub(super) fn apply_changes(&mut self, now: Now, image: Arc<Image>, changes: &[Change]) {
         let old = std::mem::replace(&mut self.image, Arc::clone(&image));
+        let mut deleted = BTreeSet::new();
         for change in changes {
             match change {
                 Change::TopicCreated(id)
@@ -61,7 +63,10 @@ impl Shard {
                         self.sync_topic(now, topic);
                     }
                 }
-                Change::TopicDeleted(id) => self.drop_topic(now, &old, *id),
+                Change::TopicDeleted(id) => {
+                    self.drop_topic(now, *id);
+                    deleted.extend(old.topic(*id).map(|topic| topic.name.clone()));
+                }
                 Change::BrokersChanged => {
                     for topic in image.topics() {
                         self.sync_topic(now, topic);
@@ -69,6 +74,7 @@ impl Shard {
                 }
             }
         }
+        self.groups.coordinator.topics_deleted(now, &deleted);
     }
 
     fn is_served_here(&self, tp: TopicPartition) -> bool {
@@ -187,15 +193,12 @@ impl Shard {
         }
     }
 
-    fn drop_topic(&mut self, now: Now, old: &Image, id: TopicId) {
+    fn drop_topic(&mut self, now: Now, id: TopicId) {
         for log in self.directory.logs_of_topic(id) {
             self.drop_partition(now, log);
         }
         for log in self.directory.take_strays_of_topic(id) {
             self.store.delete_log(now, log);
-        }
-        if let Some(topic) = old.topic(id) {
-            self.groups.coordinator.topic_deleted(now, &topic.name);
         }
     }
 

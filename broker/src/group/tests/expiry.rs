@@ -125,7 +125,7 @@ fn commits_of_a_deleted_topic_are_forgotten() {
     bench.committed(ticket);
     bench.disk = Disk::Stalls;
     let in_flight = bench.commit(simple(), &[(1, 1)]);
-    bench.coordinator.topic_deleted(bench.now, "orders");
+    bench.delete_topic("orders");
     bench.pump();
     bench.release();
     assert_eq!(bench.committed(in_flight), vec![Ok(())]);
@@ -140,7 +140,7 @@ fn a_commit_after_the_deletion_of_a_topic_survives_its_tombstone() {
     let ticket = bench.commit(simple(), &[(0, 1)]);
     bench.committed(ticket);
     bench.disk = Disk::Stalls;
-    bench.coordinator.topic_deleted(bench.now, "orders");
+    bench.delete_topic("orders");
     bench.pump();
     bench.commit(simple(), &[(0, 0)]);
     bench.held.reverse();
@@ -167,7 +167,7 @@ fn tombstones_come_in_bounded_batches() {
     }));
     bench.committed(ticket);
     bench.disk = Disk::Stalls;
-    bench.coordinator.topic_deleted(bench.now, "wide");
+    bench.delete_topic("wide");
     bench.pump();
     let sizes: Vec<usize> = bench
         .held

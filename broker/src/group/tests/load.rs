@@ -113,7 +113,7 @@ fn a_topic_deleted_while_loading_is_forgotten_after_it() {
             .coordinator
             .replay(PARTITION, &record.key, value, bench.now.wall);
     }
-    bench.coordinator.topic_deleted(bench.now, "orders");
+    bench.delete_topic("orders");
     bench.coordinator.finish_load(bench.now, PARTITION);
     bench.pump();
     assert_eq!(bench.fetch(0), None);

@@ -65,7 +65,7 @@ fn commits_are_refused_when_they_would_hold_too_much_and_may_replace_what_is_the
         vec![too_much],
         "what was read counts"
     );
-    bench.coordinator.topic_deleted(bench.now, "orders");
+    bench.delete_topic("orders");
     bench.pump();
     let ticket = bench.send(noted(2, 1));
     assert_eq!(bench.committed(ticket), vec![Ok(())]);
