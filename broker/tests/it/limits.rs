@@ -264,3 +264,30 @@ fn retention_by_time_moves_the_start_and_readers_below_it_are_told() {
         "{below:?}"
     );
 }
+
+#[test]
+fn topics_that_come_and_go_leave_nothing_behind() {
+    let mut rig = Rig::new();
+    rig.create_offsets_topic();
+    let names: Vec<String> = (0..100).map(|at| format!("t{at}")).collect();
+    for _ in 0..10 {
+        for name in &names {
+            rig.create(name, &[]);
+        }
+        rig.fill("t7", 3);
+        let until = rig.deadline(30_000);
+        let reader = rig.send_fetch(fetch("t9", 0), until);
+        let topics = names.iter().map(|name| named(name)).collect();
+        let deadline = rig.deadline(10_000);
+        let reply = rig.ask(Command::DeleteTopics { topics, deadline });
+        assert!(
+            matches!(&reply, Reply::TopicsDeleted(each) if each.iter().all(|one| one.result.is_ok()))
+        );
+        assert!(matches!(rig.fetched(reader), Some(Err(_))));
+        rig.pass(Duration::from_secs(30));
+        let left = rig.disk.files.files().len();
+        assert!(left <= 16, "files are removed: {left} are left");
+        assert!(rig.shard().strays().is_empty());
+    }
+    assert!(rig.replies.is_empty());
+}

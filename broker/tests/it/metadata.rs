@@ -146,6 +146,28 @@ fn a_missing_topic_is_not_created_without_being_asked_or_allowed() {
 }
 
 #[test]
+fn two_clients_that_create_the_same_topic_at_once_both_find_it() {
+    let mut rig = Rig::new();
+    rig.quorum = Quorum::IsSilent;
+    let ask = |rig: &mut Rig| {
+        rig.send(Command::Metadata {
+            topics: these(&["new"]),
+            auto_create: true,
+        })
+    };
+    let origins = [ask(&mut rig), ask(&mut rig)];
+    while let Some(proposal) = rig.proposals.pop_front() {
+        rig.settle(&proposal);
+    }
+    let ids = origins.map(|origin| {
+        let view = view(rig.answer(origin).unwrap());
+        view.topics[0].1.as_ref().unwrap().id
+    });
+    assert_eq!(ids[0], ids[1]);
+    assert_eq!(rig.image.topic_count(), 1);
+}
+
+#[test]
 fn auto_creation_that_fails_is_answered_as_unknown() {
     let mut rig = Rig::new();
     rig.quorum = Quorum::Refuses;

@@ -8,5 +8,6 @@
 mod bounds;
 mod cluster;
 mod groups;
+mod hostile;
 mod offsets;
 mod topics;
