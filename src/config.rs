@@ -64,7 +64,11 @@ impl Settings {
         self.read_text(&text, &shown.to_string())
     }
 
-    fn read_text(&mut self, text: &str, shown: &str) -> Result<(), Failure> {
+    /// Adds the keys of TOML text that came from `shown`.
+    ///
+    /// # Errors
+    /// It is not TOML, or has an unknown key or a bad value.
+    pub(crate) fn read_text(&mut self, text: &str, shown: &str) -> Result<(), Failure> {
         let table = text.parse::<toml::Table>().map_err(|error| {
             Failure::new(Kind::Usage, format!("{shown} is not valid TOML")).why(error.to_string())
         })?;

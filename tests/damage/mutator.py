@@ -8,7 +8,7 @@ BLOCK = 4096
 
 def files(root):
     """Every file that holds something, in a fixed order. The lock file holds nothing that is ever read."""
-    return sorted(path for path in root.rglob("*") if path.is_file() and path.stat().st_size and path.name != "lock")
+    return sorted(path for path in root.rglob("*") if path.is_file() and path.stat().st_size and path.name != "LOCK")
 
 
 def used_blocks(path):
@@ -36,12 +36,27 @@ def damage(root, seed):
     return [one(root, rng) for _ in range(rng.choices([1, 2, 3], [6, 2, 1])[0])]
 
 
+# By kind, or the many segments would get everything. Damage to the metadata log and the superblocks is mostly refused at
+# start, so it needs fewer cases than the rest.
+WEIGHTS = {"journal": 4, "segment": 4, "manifest": 3, "derived": 3, "metadata": 2, "superblock": 1}
+
+
+def kind(path):
+    """What a file of the directory is."""
+    if path.parent.name == "raft":
+        return "metadata"
+    if path.name.startswith("superblock"):
+        return "superblock"
+    if path.name.startswith("manifest"):
+        return "manifest"
+    return {".j": "journal", ".seg": "segment"}.get(path.suffix, "derived")
+
+
 def one(root, rng):
     present = files(root)
-    # By kind first, or the many segments would get everything.
-    kinds = sorted({path.suffix or path.name for path in present})
-    kind = rng.choice(kinds)
-    path = rng.choice([path for path in present if (path.suffix or path.name) == kind])
+    kinds = sorted({kind(path) for path in present})
+    wanted = rng.choices(kinds, [WEIGHTS[kind] for kind in kinds])[0]
+    path = rng.choice([path for path in present if kind(path) == wanted])
     blocks = used_blocks(path)
     size = path.stat().st_size
     name = str(path.relative_to(root))

@@ -1,6 +1,6 @@
 """Damage at rest: whatever happens to a stopped directory, no wrong byte is served and no loss goes unsaid.
 
-TEST_DAMAGE_CASES (default 60) cases from TEST_SEED; one case again: TEST_SEED=<its seed> TEST_DAMAGE_CASES=1.
+TEST_DAMAGE_CASES (default 50) cases from TEST_SEED; one case again: TEST_SEED=<its seed> TEST_DAMAGE_CASES=1.
 """
 
 import collections
@@ -15,7 +15,7 @@ from mutator import damage
 from reading import append, read_all
 from wire import Wire, text
 
-CASES = int(os.environ.get("TEST_DAMAGE_CASES", "60"))
+CASES = int(os.environ.get("TEST_DAMAGE_CASES", "50"))
 SEED = int(os.environ.get("TEST_SEED", "20261121"))
 FLAGS = ["--set", "storage.journal-size=1MiB", "--set", "group.offsets-partitions=2",
          "--set", "group.initial-rebalance-delay=0"]
@@ -23,6 +23,8 @@ TOPICS = {"small": 3, "large": 2, "cut": 1}
 DELETE_RECORDS = 21
 # What `check` says: clean, damaged, repaired by the next start.
 CLEAN, DAMAGED, REPAIRABLE = 0, 1, 7
+# What `check` says of a journal file of which nothing can be used.
+WHOLE = ("the header block cannot be read", "is missing")
 
 
 def write_history(broker, rng):
@@ -109,6 +111,10 @@ class Case:
             self.fail("check is content, but the start is refused")
         return f"{by} refused"
 
+    def is_a_whole_journal_lost(self):
+        """docs/known-issues.md 1: where the offsets ended that only this journal knew, nobody can tell any more."""
+        return self.code == DAMAGED and any(is_journal_loss(line) for line in self.report.splitlines())
+
     def partition(self, topic, partition):
         """Reads one partition and appends to it; whether every acknowledged record is there."""
         acknowledged = self.values[topic, partition]
@@ -123,9 +129,14 @@ class Case:
                 self.fail(f"{topic}/{partition}: offset {offset} holds bytes that are not its own")
         deleted = 30 if topic == "cut" else 0
         error, offset = append(self.broker.address, topic, partition, b"new after damage")
-        if error == 0 and offset < len(acknowledged):
+        if error == 0 and offset < len(acknowledged) and not self.is_a_whole_journal_lost():
             self.fail(f"{topic}/{partition}: offset {offset} was acknowledged before and is given out again")
         return all(offset in found for offset in range(deleted, len(acknowledged)))
+
+
+def is_journal_loss(line):
+    """Whether a line of `check` says that a journal file is gone as a whole."""
+    return "/journal/" in line and any(what in line for what in WHOLE)
 
 
 def test_damaged_directories_serve_no_wrong_byte_and_name_what_is_lost(tmp_path):
