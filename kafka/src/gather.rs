@@ -161,7 +161,7 @@ pub(crate) enum Step {
     Done(Response),
     /// It waits for replies.
     Wait(Box<dyn Gather>),
-    /// It is a long poll, of which one runs at a time: to be begun when its turn comes.
+    /// It is a long poll or has a large answer, of which one runs at a time: to be begun when its turn comes.
     Poll(Box<dyn Gather>),
 }
 
@@ -232,6 +232,55 @@ where
     Step::Wait(Box::new(Single {
         finish: Some(Box::new(finish)),
     }))
+}
+
+/// A request that asks only when its turn comes.
+struct InTurn {
+    held: CommandSink,
+    gather: Box<dyn Gather>,
+}
+
+impl Gather for InTurn {
+    fn begin(&mut self, call: &mut Call<'_>) -> Result<Option<Response>, SessionError> {
+        while let Some((ticket, command)) = self.held.pop() {
+            call.sink.push(ticket, command);
+        }
+        Ok(None)
+    }
+
+    fn handle_reply(
+        &mut self,
+        call: &mut Call<'_>,
+        index: u32,
+        reply: Reply,
+    ) -> Result<Option<Response>, SessionError> {
+        self.gather.handle_reply(call, index, reply)
+    }
+}
+
+/// Holds back what `start` asks until no other long request of the connection runs and the client takes what it is
+/// sent. For requests of a few bytes with answers of megabytes, of which a client may send many at once.
+///
+/// # Errors
+/// Those of `start`.
+pub(crate) fn in_turn(
+    call: &mut Call<'_>,
+    request: Request,
+    start: fn(&mut Call<'_>, Request) -> Result<Step, SessionError>,
+) -> Result<Step, SessionError> {
+    let mut held = CommandSink::default();
+    let mut aside = Call {
+        exchange: call.exchange,
+        now: call.now,
+        config: call.config,
+        context: call.context,
+        sink: &mut held,
+    };
+    let step = start(&mut aside, request)?;
+    Ok(match step {
+        Step::Wait(gather) => Step::Poll(Box::new(InTurn { held, gather })),
+        Step::Done(_) | Step::Poll(_) => step,
+    })
 }
 
 /// An element that is refused here, without asking anybody.

@@ -39,7 +39,7 @@ mod values;
 use api::SessionError;
 
 use crate::frame::Request;
-use crate::gather::{Call, Response, Step};
+use crate::gather::{Call, Response, Step, in_turn};
 use crate::versions::ApiKey;
 
 /// Milliseconds a metadata change may take whose request has no timeout. Half of the client's default
@@ -55,23 +55,23 @@ pub(crate) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
         ApiKey::Produce => produce::start(call, request),
         ApiKey::Fetch => fetch::start(call, request),
         ApiKey::ListOffsets => list_offsets::start(call, request),
-        ApiKey::Metadata => metadata::start(call, request),
+        ApiKey::Metadata => in_turn(call, request, metadata::start),
         ApiKey::OffsetCommit => offset_commit::start(call, request),
-        ApiKey::OffsetFetch => offset_fetch::start(call, request),
+        ApiKey::OffsetFetch => in_turn(call, request, offset_fetch::start),
         ApiKey::FindCoordinator => find_coordinator::start(call, request),
         ApiKey::JoinGroup => join_group::start(call, request),
         ApiKey::Heartbeat => heartbeat::start(call, request),
         ApiKey::LeaveGroup => leave_group::start(call, request),
         ApiKey::SyncGroup => sync_group::start(call, request),
-        ApiKey::DescribeGroups => describe_groups::start(call, request),
-        ApiKey::ListGroups => list_groups::start(call, request),
+        ApiKey::DescribeGroups => in_turn(call, request, describe_groups::start),
+        ApiKey::ListGroups => in_turn(call, request, list_groups::start),
         ApiKey::ApiVersions => api_versions::start(call, request),
-        ApiKey::CreateTopics => create_topics::start(call, request),
+        ApiKey::CreateTopics => in_turn(call, request, create_topics::start),
         ApiKey::DeleteTopics => delete_topics::start(call, request),
         ApiKey::DeleteRecords => delete_records::start(call, request),
         ApiKey::InitProducerId => init_producer_id::start(call, request),
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::start(call, request),
-        ApiKey::DescribeConfigs => describe_configs::start(call, request),
+        ApiKey::DescribeConfigs => in_turn(call, request, describe_configs::start),
         ApiKey::AlterConfigs => alter_configs::start(call, request),
         ApiKey::CreatePartitions => create_partitions::start(call, request),
         ApiKey::DeleteGroups => delete_groups::start(call, request),

@@ -1,6 +1,6 @@
 //! One connection: frames in, responses out, in request order.
 //!
-//! Owns: the slots of unanswered and unsent requests, their bounds, the turn of long polls.
+//! Owns: the slots of unanswered and unsent requests, their bounds, the turn of long polls and large answers.
 //! Never: knows an API; `handlers` do.
 //! Invariants: responses leave in the order of their requests; one long poll runs at a time; nothing is
 //! read after a protocol violation.

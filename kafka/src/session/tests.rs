@@ -5,7 +5,7 @@
 //! Invariants: no clocks, no sleeps, no ports.
 //! Source: kafka.md 4.1, 4.2.
 
-use api::metadata::TopicKey;
+use api::metadata::{MetadataView, TopicKey};
 use api::reply::Appended;
 use api::{Command, Reply, SessionError, TransmitStatus};
 use bytes::{Buf, BufMut, BytesMut};
@@ -15,6 +15,7 @@ use kafka_wire::{
     ApiVersionsRequest, FetchRequest, HeartbeatRequest, MetadataRequest, ProduceRequest,
     fetch_request::{FetchPartition, FetchTopic},
 };
+use model::ids::BrokerId;
 use model::offset::Offset;
 use proptest::prelude::*;
 
@@ -192,6 +193,53 @@ fn a_second_fetch_begins_when_the_first_is_answered() {
     talk.reply(ticket, empty_fetch()).expect("taken");
     talk.response::<FetchRequest>(first, 11);
     talk.response::<FetchRequest>(second, 11);
+}
+
+fn all_topics() -> MetadataRequest {
+    build!(MetadataRequest { topics: None })
+}
+
+/// All topics of a large cluster: about two megabytes.
+fn many_topics() -> Reply {
+    let topic = |at: usize| {
+        let key = TopicKey::Name(format!("{at}{}", "x".repeat(240)));
+        (key, Err(api::error::MetadataError::UnknownTopic))
+    };
+    Reply::Metadata(MetadataView {
+        cluster_id: String::new(),
+        controller: BrokerId::new(1),
+        brokers: Vec::new(),
+        topics: (0..8_000).map(topic).collect(),
+    })
+}
+
+#[test]
+fn large_answers_are_made_one_after_the_other_and_only_for_a_client_that_takes_them() {
+    let mut talk = Conversation::new();
+    for _ in 0..50 {
+        talk.request(&all_topics(), 9);
+    }
+    let mut made = 0;
+    while let [(ticket, _)] = talk.commands().as_slice() {
+        made += 1;
+        talk.reply(*ticket, many_topics()).expect("taken");
+    }
+    assert!(
+        (2..20).contains(&made),
+        "the client takes nothing, so few of 50 are made: {made}"
+    );
+    let mut taken = 0;
+    loop {
+        while talk.next_frame().is_some() {
+            taken += 1;
+        }
+        talk.timeout().expect("goes on");
+        let [(ticket, _)] = talk.commands()[..] else {
+            break;
+        };
+        talk.reply(ticket, many_topics()).expect("taken");
+    }
+    assert_eq!(taken, 50);
 }
 
 #[test]
