@@ -16,9 +16,10 @@ use model::offset::Offset;
 use super::Disk;
 use super::failure::{InFile, RecoverError};
 use super::finding::{Finding, Findings, Severity};
-use super::journal_walk::{Met, WalkFrom, walk_file};
+use super::journal_walk::{FIRST_GROUP, Met, WalkFrom, walk_file};
 use super::manifest_state::{JournalState, ManifestState};
 use super::manifest_walk::newer_in;
+use crate::format::frame::{Frame, FrameKind};
 use crate::format::journal::{Entry, JournalHeader, SegDurableEntry, entries};
 use crate::format::layout::journal_path;
 use crate::format::{FormatError, Uid};
@@ -204,6 +205,19 @@ fn by_lineage(journals: &[JournalState]) -> Vec<(Uid, Vec<JournalState>)> {
     lineages
 }
 
+/// Sequence of the group at the start of a file whose header is lost.
+fn first_group<D: Disk>(disk: &D, path: &str, lineage: &Uid) -> Result<Option<u64>, IoError> {
+    let block = match disk.read(path, FIRST_GROUP, BLOCK_BYTES) {
+        Ok(block) => block,
+        Err(IoError::Device(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let peeked = Frame::peek(FrameKind::Journal, &block).ok();
+    let frame = peeked.map(|(frame, _)| frame);
+    let frame = frame.filter(|frame| frame.lineage == *lineage && frame.block == 1);
+    Ok(frame.map(|frame| frame.seq))
+}
+
 /// Where the file before ended.
 #[derive(Clone, Copy, Debug)]
 struct FileEnd {
@@ -251,7 +265,12 @@ impl LineageWalker<'_> {
                 let what = "the header block cannot be read";
                 self.findings
                     .push(Finding::new(Severity::Damage, &path, what).at(0));
-                last.map_or(1, |last| last.next_seq)
+                match last {
+                    Some(last) => last.next_seq,
+                    None => first_group(disk, &path, &journal.lineage)
+                        .in_file(&path)?
+                        .unwrap_or(1),
+                }
             }
         };
         self.lineage.files.push(PlannedFile {
@@ -288,7 +307,7 @@ impl LineageWalker<'_> {
         let mut next_seq = from.next_seq;
         let (mut broken_at, mut is_header_good) = (None, false);
         self.lineage.headed = None;
-        let mut end = super::journal_walk::FIRST_GROUP;
+        let mut end = FIRST_GROUP;
         let walk = walk_file(disk, path, from, |met| match met {
             Met::Group { position, group } => {
                 let seq = group.frame.seq;

@@ -79,7 +79,7 @@ impl Store {
     fn proceed_phase(&mut self, now: Now) {
         match self.stop {
             StopPhase::Running | StopPhase::Done => {}
-            StopPhase::Flushing => self.proceed_flushing(),
+            StopPhase::Flushing => self.proceed_flushing(now),
             StopPhase::Sealing => self.proceed_sealing(now),
             StopPhase::Marking => {}
             StopPhase::Leaving => {
@@ -90,11 +90,14 @@ impl Store {
         }
     }
 
-    fn proceed_flushing(&mut self) {
+    fn proceed_flushing(&mut self, now: Now) {
         let is_journaled = self.journal.inflight.is_empty() && self.dirty.is_empty();
         if !self.space.may_allocate() && is_journaled && self.outbox.under_way() == 0 {
-            // Segments cannot be written for lack of room; the journal has everything that was acknowledged.
+            // Segments cannot be written for lack of room; the journal has everything that was acknowledged,
+            // and is sealed.
             self.stop.become_next(StopPhase::Leaving);
+            self.journal.is_seal_due |= self.journal.wants_witness();
+            self.seal_journal(now);
             return;
         }
         let is_flushed = |id: &LogId| self.logs.get(id).is_none_or(|log| log.is_flushed());

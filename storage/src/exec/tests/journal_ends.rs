@@ -5,6 +5,7 @@ use model::offset::LeaderEpoch;
 use super::builder::{BLOCK, History, Journal, Put, World, holes, log, offset, tail_bases, worst};
 use crate::exec::{Disk, Severity};
 use crate::format::manifest::Record;
+use crate::store::LogId;
 
 /// Offsets that a log leaves out when nobody knows where it ended.
 const FAR: u64 = 1 << 48;
@@ -230,4 +231,30 @@ fn a_write_that_was_cut_off_is_still_cut() {
     assert_eq!(log(&recovered, 2).log_end, offset(4));
     assert_eq!(holes(log(&recovered, 2)), []);
     assert_ne!(worst(&recovered), Some(Severity::Damage));
+}
+
+#[test]
+fn a_rotten_file_header_behind_retired_files_costs_nothing() {
+    let mut written = written();
+    let first = (written.journal.path.clone(), written.journal.file);
+    let Written { world, journal, .. } = &mut written;
+    world.roll_journal(journal);
+    let second = journal.path.clone();
+    written.append_to_one();
+    let Written { world, journal, .. } = &mut written;
+    world.seal_journal(journal);
+    // Everything in the first file is in segments that were deleted since.
+    for (log, end) in [(1, 4), (2, 4)] {
+        let (log, offset) = (LogId(log), offset(end));
+        world.record(&[Record::LogStart { log, offset }]);
+    }
+    world.record(&[Record::JournalRetire { file: first.1 }]);
+    world.disk.remove(&first.0).unwrap();
+    assert!(world.disk.flip(&second, 40));
+    let recovered = world.recover();
+    for (number, end) in [(1, 5), (2, 4), (3, 0)] {
+        let found = log(&recovered, number);
+        assert_eq!((found.log_end, holes(found)), (offset(end), vec![]));
+    }
+    assert_eq!(worst(&recovered), Some(Severity::Damage), "it is said");
 }

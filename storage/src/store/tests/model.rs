@@ -12,6 +12,9 @@ use crate::exec::Severity;
 use crate::log::{Durability, LogConfig, ReadOutcome};
 use crate::store::{LogId, StoreConfig};
 
+/// Age at which records go in every fifth history.
+const RETENTION_MS: u64 = 4_000;
+
 /// One log as a list.
 #[derive(Default)]
 struct ModelLog {
@@ -24,6 +27,27 @@ struct ModelLog {
     start_asked: u64,
     config: LogConfig,
     id: Option<LogId>,
+}
+
+impl ModelLog {
+    /// Whether the log start may be there: by request, by age, or by size.
+    fn may_start_at(&self, log_start: u64, now_ms: i64) -> bool {
+        if log_start <= self.start_asked || self.config.retention_bytes.is_some() {
+            return true;
+        }
+        let Some(retention_ms) = self.config.retention_ms else {
+            return false;
+        };
+        let infos = self
+            .batches
+            .iter()
+            .map(|batch| BatchInfo::parse_header(batch).unwrap());
+        let mut gone = infos.filter(|info| {
+            let last = info.last_offset().get();
+            last >= self.start_asked && last < log_start
+        });
+        gone.all(|info| now_ms - info.max_timestamp > i64::try_from(retention_ms).unwrap())
+    }
 }
 
 struct Game {
@@ -92,7 +116,9 @@ impl Game {
     fn pick(&mut self) -> u32 {
         let number = u32::try_from(self.prng.below(4)).unwrap();
         if !self.logs.contains_key(&number) {
-            let config = random_config(&mut self.prng);
+            let mut config = random_config(&mut self.prng);
+            // By the seed, so that what other seeds draw stays what it was.
+            config.retention_ms = (self.seed % 5 == 4).then_some(RETENTION_MS);
             let id = self.world().log_with(number, config.clone());
             let epoch = LeaderEpoch::new(self.epoch);
             let world = self.world();
@@ -262,6 +288,12 @@ impl Game {
                 bounds.log_start.get() >= log.log_start,
                 "the log start does not go back"
             );
+            assert!(
+                log.may_start_at(bounds.log_start.get(), world.now.wall.as_millis()),
+                "seed {} partition {number}: records are gone that nobody deleted",
+                self.seed
+            );
+            assert!(bounds.log_start <= bounds.high_watermark);
             assert!(bounds.high_watermark <= bounds.log_end);
             assert!(bounds.flushed_upto <= bounds.high_watermark);
             log.acked = bounds.flushed_upto.get();

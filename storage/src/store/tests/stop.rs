@@ -1,5 +1,7 @@
 //! The orderly stop.
 
+use model::prng::Prng;
+
 use super::world::World;
 use crate::io::IoError;
 use crate::log::LogConfig;
@@ -88,4 +90,31 @@ fn stop_without_room_ends_and_keeps_the_journal() {
         .collect();
     assert!(files.iter().any(|path| path.ends_with(".j")), "{files:?}");
     assert_eq!(world.visible(id), 1);
+}
+
+#[test]
+fn stop_without_room_seals_the_journal() {
+    let mut world = World::new();
+    let id = world.log(0);
+    world.settle();
+    world.capacity = 0;
+    world.append(id, 1, 1_000);
+    world.round();
+    while !world.pending.is_empty() {
+        world.complete(0);
+    }
+    assert_eq!(world.flushed(id), 1);
+    world.store.begin_shutdown(world.now);
+    world.settle();
+    assert!(world.store.is_shut_down());
+    let files = world.disk.files().into_iter().map(|(path, _)| path);
+    let mut journals = files.filter(|path| path.ends_with(".j"));
+    let path = journals
+        .find(|path| world.disk.contents(path).unwrap()[4_096..].starts_with(b"RMQJ"))
+        .unwrap();
+    assert!(world.disk.flip(&path, 4_096 + 300));
+    let (world, report) = world.restart(&mut Prng::new(1));
+    let damage = crate::exec::Severity::Damage;
+    assert!(report.findings.iter().any(|found| found.severity == damage));
+    assert_eq!(world.store.bounds(id).unwrap().log_end.get(), 1);
 }
