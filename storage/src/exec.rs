@@ -25,6 +25,7 @@ mod manifest_open;
 mod manifest_state;
 mod manifest_walk;
 pub mod memory;
+mod orphans;
 mod producer_rebuild;
 pub mod recover;
 pub mod recovered;
@@ -39,6 +40,7 @@ pub use check::{CheckReport, Verdict, check};
 pub use failure::RecoverError;
 pub use finding::{Finding, Severity};
 pub use memory::MemoryDisk;
+pub use orphans::{ORPHAN_AGE_MS, remove_orphans};
 pub use recover::recover;
 pub use recovered::{
     Recovered, RecoveredJournal, RecoveredLog, RecoveredManifest, RecoveredSegment, RecoveryReport,
@@ -56,6 +58,9 @@ pub struct DirEntry {
     pub len: u64,
     /// Whether it is a directory.
     pub is_dir: bool,
+    /// When its contents, length or name last changed according to the file system, wall clock ms; `None` if
+    /// that is not known.
+    pub changed_ms: Option<i64>,
 }
 
 /// A data directory. Paths are relative, separated by `/`. Every change is durable when the call returns.

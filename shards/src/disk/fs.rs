@@ -9,7 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use storage::IoError;
@@ -241,6 +241,10 @@ fn list(path: &Path) -> io::Result<Vec<DirEntry>> {
             name,
             len: if is_dir { 0 } else { metadata.len() },
             is_dir,
+            changed_ms: metadata
+                .ctime()
+                .checked_mul(1_000)
+                .map(|ms| ms + metadata.ctime_nsec() / 1_000_000),
         });
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));

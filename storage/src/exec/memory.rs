@@ -26,6 +26,8 @@ pub struct MemoryDisk {
     files: BTreeMap<String, Vec<u8>>,
     /// Path and number of blocks whose reading fails.
     unreadable: BTreeSet<(String, u64)>,
+    /// Times of the last change, where a test set one.
+    changed_ms: BTreeMap<String, i64>,
 }
 
 impl MemoryDisk {
@@ -92,6 +94,11 @@ impl MemoryDisk {
             .insert((path.to_owned(), position / BLOCK_BYTES as u64));
     }
 
+    /// Sets the time of the last change of a file.
+    pub fn set_changed(&mut self, path: &str, ms: i64) {
+        self.changed_ms.insert(path.to_owned(), ms);
+    }
+
     fn unreadable_of<'s>(&'s self, path: &'s str) -> impl Iterator<Item = u64> + 's {
         let blocks = self.unreadable.range((path.to_owned(), 0)..);
         blocks
@@ -143,6 +150,7 @@ impl Disk for MemoryDisk {
                     name: name.to_owned(),
                     len,
                     is_dir,
+                    changed_ms: self.changed_ms.get(path).copied().filter(|_| !is_dir),
                 },
             );
         }

@@ -8,6 +8,7 @@ mod journal_ends;
 mod journal_forks;
 mod manifest_damage;
 mod manifest_seal;
+mod orphans;
 mod producers;
 mod random;
 mod segment_damage;
