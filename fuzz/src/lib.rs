@@ -13,5 +13,6 @@ pub mod kafka_stream;
 pub mod metadata_codec;
 pub mod raft_files;
 pub mod raft_message;
+pub mod recovery;
 mod replies;
 pub mod storage_format;

@@ -10,7 +10,7 @@ use std::path::Path;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     ("batch", rapidmq_fuzz::batch::run),
     ("codec", rapidmq_fuzz::codec::run),
     ("kafka_request", rapidmq_fuzz::kafka_request::run),
@@ -18,6 +18,7 @@ const TARGETS: [Target; 8] = [
     ("metadata_codec", rapidmq_fuzz::metadata_codec::run),
     ("raft_files", rapidmq_fuzz::raft_files::run),
     ("raft_message", rapidmq_fuzz::raft_message::run),
+    ("recovery", rapidmq_fuzz::recovery::run),
     ("storage_format", rapidmq_fuzz::storage_format::run),
 ];
 

@@ -9,6 +9,7 @@ mod batches;
 mod kafka;
 mod metadata;
 mod raft;
+mod recovery;
 mod storage;
 
 use std::fs;
@@ -26,6 +27,7 @@ fn main() -> io::Result<()> {
     write("metadata_codec", &metadata::commands_and_images())?;
     write("raft_files", &raft::files())?;
     write("raft_message", &raft::messages())?;
+    write("recovery", &recovery::damage())?;
     write("storage_format", &storage::formats())
 }
 
