@@ -22,7 +22,7 @@ pub use builder::{BatchBuilder, NewRecord};
 pub use deep::{DeepCheck, KeyRule, deep_check, deep_check_within};
 pub use marker::{Marker, Outcome};
 pub use records::{Headers, Record, Records};
-pub use stamp::{stamp_log_append_time, stamp_offset_epoch};
+pub use stamp::{stamp_log_append_time, stamp_max_timestamp, stamp_offset_epoch};
 pub use view::{
     BatchError, BatchInfo, BatchProducer, Batches, Compression, HEADER_BYTES, batch_len,
     check_produced,

@@ -79,11 +79,16 @@ impl TimeRange {
 }
 
 impl AppendRules {
-    /// Judges one batch from a client.
+    /// Judges one batch from a client; gives the largest timestamp of its records if they were walked, which
+    /// its header may have wrong.
     ///
     /// # Errors
     /// The first rule that is broken, in the order of kafka.md 3.2.
-    pub fn check(&self, examined: Examined<'_>, wall: Timestamp) -> Result<(), AppendError> {
+    pub fn check(
+        &self,
+        examined: Examined<'_>,
+        wall: Timestamp,
+    ) -> Result<Option<i64>, AppendError> {
         let info = examined.info;
         if info.bytes > self.batch_bytes_max {
             let limit = self.batch_bytes_max;
@@ -103,20 +108,19 @@ impl AppendRules {
             return Err(AppendError::NoTransaction);
         }
         let span = self.check_records(examined)?;
-        match self.time {
-            TimeRule::LogAppendTime => Ok(()),
-            TimeRule::CreateTime {
-                before_max_ms,
-                after_max_ms,
-            } => {
-                let now = wall.as_millis();
-                let range = TimeRange {
-                    first: now.saturating_sub(before_max_ms),
-                    last: now.saturating_add(after_max_ms),
-                };
-                self.check_time(examined, span, range)
-            }
+        if let TimeRule::CreateTime {
+            before_max_ms,
+            after_max_ms,
+        } = self.time
+        {
+            let now = wall.as_millis();
+            let range = TimeRange {
+                first: now.saturating_sub(before_max_ms),
+                last: now.saturating_add(after_max_ms),
+            };
+            self.check_time(examined, span, range)?;
         }
+        Ok(self.is_walked(info).then_some(span.latest))
     }
 
     fn is_walked(&self, info: &BatchInfo) -> bool {
@@ -145,8 +149,7 @@ impl AppendRules {
         }
         Ok(TimeSpan {
             earliest: found.min_timestamp,
-            // The log believes the header: retention and lookups go by it.
-            latest: found.max_timestamp.max(info.max_timestamp),
+            latest: found.max_timestamp,
         })
     }
 

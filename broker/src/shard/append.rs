@@ -11,7 +11,7 @@ use api::metadata::TopicKey;
 use api::reply::Appended;
 use api::{Origin, Reply};
 use bytes::BytesMut;
-use model::batch::{BatchInfo, stamp_log_append_time};
+use model::batch::{BatchInfo, stamp_log_append_time, stamp_max_timestamp};
 use model::ids::{PartitionId, TopicPartition};
 use model::offset::Offset;
 use model::time::{Instant, Now};
@@ -140,7 +140,7 @@ impl Shard {
             info: &candidate.info,
             bytes_max: candidate.inspect_bytes_max,
         };
-        partition.rules.check(examined, now.wall)?;
+        let latest = partition.rules.check(examined, now.wall)?;
         if candidate.acks != Acks::None && !partition.waiters.has_room_for_append() {
             return Err(PartitionError::Busy.into());
         }
@@ -168,6 +168,10 @@ impl Shard {
             stamp_log_append_time(&mut candidate.batch, stamp);
             candidate.info = BatchInfo::parse_header(&candidate.batch)?;
             log_append_time = Some(stamp);
+        } else if let Some(latest) = latest.filter(|at| *at != candidate.info.max_timestamp) {
+            // Retention and lookups go by the header.
+            stamp_max_timestamp(&mut candidate.batch, latest);
+            candidate.info = BatchInfo::parse_header(&candidate.batch)?;
         }
         let Candidate { batch, info, .. } = candidate;
         let appended = self.store.append(now, log, batch, &info).map_err(refused)?;

@@ -8,12 +8,12 @@
 use std::time::Duration;
 
 use api::Command;
-use api::command::{Acks, Append};
+use api::command::{Acks, Append, OffsetQuery};
 use api::error::{AppendError, PartitionError};
 use api::metadata::TopicKey;
 use api::reply::Appended;
 use broker::metadata::OFFSETS_TOPIC;
-use model::batch::{BatchBuilder, BatchInfo, Batches, NewRecord};
+use model::batch::{BatchBuilder, BatchInfo, Batches, NewRecord, stamp_max_timestamp};
 use model::ids::{PartitionId, TopicId};
 use model::offset::Offset;
 
@@ -275,6 +275,22 @@ fn log_append_time_is_stamped_and_returned() {
         BatchInfo::parse(bytes).is_ok(),
         "the checksum fits the stamp"
     );
+}
+
+#[test]
+fn a_header_that_has_the_largest_timestamp_wrong_is_corrected() {
+    let mut rig = rig_with(&[]);
+    let now = now_ms(&rig);
+    for (base, claimed) in [(0, now - 5_000), (1, now + 999_999_999)] {
+        let mut wrong = batch(now, 1);
+        stamp_max_timestamp(&mut wrong, claimed);
+        rig.append("t", wrong).unwrap();
+        let fetched = rig.fetch(fetch("t", base)).unwrap();
+        let (info, _) = Batches::new(&fetched.records[0]).next().unwrap().unwrap();
+        assert_eq!(info.max_timestamp, now, "and the checksum fits");
+        let listed = rig.list("t", OffsetQuery::AtTimestamp(now)).unwrap();
+        assert_eq!(listed.offset, Some(Offset::ZERO));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The few header fields that the broker writes into a batch of a client, in place.
 //!
-//! Owns: base offset, leader epoch, and the change to log-append time.
+//! Owns: base offset, leader epoch, the change to log-append time, and the largest timestamp.
 //! Never: touches records; grows or shrinks the batch.
 //! Invariants: a batch whose CRC matched before still matches after, one that did not still does not.
 //! Source: kafka.md 3.1, 3.5.
@@ -32,12 +32,24 @@ pub fn stamp_offset_epoch(batch: &mut [u8], base: Offset, epoch: LeaderEpoch) {
 
 /// Sets attribute bit 3 and the largest timestamp, in milliseconds since the Unix epoch, and corrects the CRC.
 ///
-/// The records are not read: the CRC is linear, so the difference that the header's change makes is moved
-/// behind the records and added to the stored value.
-///
 /// # Panics
 /// If `batch` is shorter than a header or longer than a frame: it was not parsed before.
 pub fn stamp_log_append_time(batch: &mut [u8], timestamp_ms: i64) {
+    stamp_time(batch, ATTRIBUTE_LOG_APPEND_TIME, timestamp_ms);
+}
+
+/// Sets the largest timestamp, in milliseconds since the Unix epoch, to what the records were found to say, and
+/// corrects the CRC.
+///
+/// # Panics
+/// As [`stamp_log_append_time`].
+pub fn stamp_max_timestamp(batch: &mut [u8], timestamp_ms: i64) {
+    stamp_time(batch, 0, timestamp_ms);
+}
+
+/// The records are not read: the CRC is linear, so the difference that the header's change makes is moved
+/// behind the records and added to the stored value.
+fn stamp_time(batch: &mut [u8], attribute: i16, timestamp_ms: i64) {
     assert!(
         batch.len() >= HEADER_BYTES,
         "only a parsed batch is stamped"
@@ -50,7 +62,7 @@ pub fn stamp_log_append_time(batch: &mut [u8], timestamp_ms: i64) {
     let covered = header.split_at_mut(CRC_FROM);
     let before = crc32c::crc32c(covered.1);
     if let Some(attributes) = covered.1.first_chunk_mut::<2>() {
-        let flags = i16::from_be_bytes(*attributes) | ATTRIBUTE_LOG_APPEND_TIME;
+        let flags = i16::from_be_bytes(*attributes) | attribute;
         *attributes = flags.to_be_bytes();
     }
     let at = MAX_TIMESTAMP_AT - CRC_FROM;

@@ -41,7 +41,8 @@ fn judge_within(rules: AppendRules, batch: &[u8], bytes_max: usize) -> Result<()
         info: &info,
         bytes_max,
     };
-    rules.check(examined, Timestamp::from_millis(NOW))
+    let judged = rules.check(examined, Timestamp::from_millis(NOW));
+    judged.map(drop)
 }
 
 fn outside(timestamp: i64, records: &[u32]) -> Result<(), AppendError> {
@@ -92,20 +93,25 @@ fn every_record_of_a_plain_batch_must_be_in_time() {
 }
 
 #[test]
-fn a_header_that_claims_a_later_time_than_its_records_is_judged_by_its_claim() {
-    let batch = batch(&[NOW], Compression::None);
-    let claimed = NOW + 51;
-    let info = BatchInfo {
-        max_timestamp: claimed,
-        ..BatchInfo::parse(&batch).unwrap()
+fn the_time_of_walked_records_is_found_whatever_their_header_claims() {
+    let found = |compression, claimed| {
+        let batch = batch(&[NOW - 1, NOW, -1], compression);
+        let info = BatchInfo {
+            max_timestamp: claimed,
+            ..BatchInfo::parse(&batch).unwrap()
+        };
+        let examined = Examined {
+            batch: &batch,
+            info: &info,
+            bytes_max: 0,
+        };
+        rules().check(examined, Timestamp::from_millis(NOW))
     };
-    let examined = Examined {
-        batch: &batch,
-        info: &info,
-        bytes_max: 0,
-    };
-    let judged = rules().check(examined, Timestamp::from_millis(NOW));
-    assert_eq!(judged, outside(claimed, &[]));
+    assert_eq!(found(Compression::None, NOW + 51), Ok(Some(NOW)));
+    assert_eq!(found(Compression::None, -1), Ok(Some(NOW)));
+    assert_eq!(found(Compression::Lz4, NOW), Ok(None), "believed");
+    let refused = found(Compression::Lz4, NOW + 51);
+    assert_eq!(refused.map(drop), outside(NOW + 51, &[]));
 }
 
 #[test]

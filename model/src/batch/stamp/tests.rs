@@ -74,3 +74,18 @@ fn stamping_does_not_hide_corruption() {
         Err(BatchError::BadCrc { .. })
     ));
 }
+
+#[test]
+fn the_largest_timestamp_is_written_and_nothing_else() {
+    for (name, mut batch) in all() {
+        let before = BatchInfo::parse(&batch).unwrap();
+        stamp_max_timestamp(&mut batch, 1_800_000_000_000);
+        let after = BatchInfo::parse(&batch).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let expected = BatchInfo {
+            max_timestamp: 1_800_000_000_000,
+            crc: after.crc,
+            ..before
+        };
+        assert_eq!(after, expected, "{name}");
+    }
+}
