@@ -6,13 +6,12 @@
 //! Source: reliability.md 2.4 to 2.6, 3.6.
 
 #[path = "../../storage/tests/it/kit/judge.rs"]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "the tests of storage use more of it")]
 pub(crate) mod judge;
 #[path = "../../storage/tests/it/kit/scene.rs"]
-#[allow(dead_code)]
 pub(crate) mod scene;
 #[path = "../../storage/tests/it/kit/script.rs"]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "the tests of storage use more of it")]
 pub(crate) mod script;
 #[path = "../../storage/tests/it/kit/watched.rs"]
 pub(crate) mod watched;
