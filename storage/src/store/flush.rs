@@ -28,7 +28,7 @@ const GROUP_PAYLOAD_MAX: usize = 1 << 20;
 const GATHER_BELOW_BYTES: usize = 8 * 1024;
 
 /// Logs flushed in one round at most, so that a round stays short.
-const FLUSHES_PER_ROUND_MAX: usize = 256;
+pub(super) const FLUSHES_PER_ROUND_MAX: usize = 256;
 
 /// I/Os under way above which no further log is flushed: journal groups go first.
 const UNDER_WAY_MAX: usize = 512;

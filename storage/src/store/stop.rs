@@ -8,6 +8,7 @@
 use model::time::Now;
 use model::transitions;
 
+use super::flush::FLUSHES_PER_ROUND_MAX;
 use super::journal::FilePhase;
 use super::manifest::Then;
 use super::outbox::{Purpose, SegmentAt};
@@ -91,14 +92,8 @@ impl Store {
     }
 
     fn proceed_flushing(&mut self, now: Now) {
-        let is_journaled = self.journal.inflight.is_empty() && self.dirty.is_empty();
-        if !self.space.may_allocate() && is_journaled && self.outbox.under_way() == 0 {
-            // Segments cannot be written for lack of room; the journal has everything that was acknowledged,
-            // and is sealed.
-            self.stop.become_next(StopPhase::Leaving);
-            self.journal.is_seal_due |= self.journal.wants_witness();
-            self.seal_journal(now);
-            return;
+        if !self.space.may_allocate() && self.outbox.under_way() == 0 {
+            return self.leave_without_room(now);
         }
         let is_flushed = |id: &LogId| self.logs.get(id).is_none_or(|log| log.is_flushed());
         if self.unflushed_logs > 0 || !self.by_partition.values().all(is_flushed) {
@@ -107,6 +102,20 @@ impl Store {
         self.stop.become_next(StopPhase::Sealing);
         for id in self.log_ids() {
             self.take_snapshot(id);
+        }
+    }
+
+    /// Segments cannot be written for lack of room. The journal has everything that was acknowledged; it takes
+    /// what still fits, and a seal.
+    fn leave_without_room(&mut self, now: Now) {
+        // A log that finds no segment turns to the journal.
+        for _ in 0..=self.flush_list.len() / FLUSHES_PER_ROUND_MAX {
+            self.flush_listed(now);
+        }
+        self.journal.is_seal_due |= self.journal.wants_witness();
+        self.seal_journal(now);
+        if self.outbox.under_way() == 0 {
+            self.stop.become_next(StopPhase::Leaving);
         }
     }
 

@@ -4,7 +4,7 @@ use model::prng::Prng;
 
 use super::world::World;
 use crate::io::IoError;
-use crate::log::LogConfig;
+use crate::log::{Durability, LogConfig};
 
 #[test]
 fn stop_writes_everything_and_leaves_only_sealed_segments() {
@@ -117,4 +117,49 @@ fn stop_without_room_seals_the_journal() {
     let damage = crate::exec::Severity::Damage;
     assert!(report.findings.iter().any(|found| found.severity == damage));
     assert_eq!(world.store.bounds(id).unwrap().log_end.get(), 1);
+}
+
+#[test]
+fn stop_without_room_ends_although_batches_wait_for_a_journal_file() {
+    let mut world = World::new();
+    let id = world.log(0);
+    world.settle();
+    world.capacity = 0;
+    for _ in 0..40 {
+        world.append(id, 1, 5_000);
+    }
+    world.settle();
+    let acked = world.flushed(id);
+    assert!(acked < 40, "the journal is too small for all");
+    world.store.begin_shutdown(world.now);
+    world.settle();
+    assert!(world.store.is_shut_down());
+    let (world, _) = world.restart(&mut Prng::new(1));
+    assert!(world.visible(id) >= acked);
+}
+
+#[test]
+fn stop_without_room_journals_what_was_acknowledged_in_memory() {
+    let mut world = World::new();
+    let config = LogConfig {
+        durability: Durability::Memory,
+        flush_interval_ms: 60_000,
+        ..LogConfig::default()
+    };
+    let ids: Vec<_> = (0..300)
+        .map(|number| world.log_with(number, config.clone()))
+        .collect();
+    world.settle();
+    for id in &ids[1..] {
+        world.append(*id, 1, 10);
+    }
+    world.capacity = 0;
+    world.append(ids[0], 1, 100_000);
+    world.settle();
+    assert!(ids[1..].iter().all(|id| world.flushed(*id) == 0));
+    world.store.begin_shutdown(world.now);
+    world.settle();
+    assert!(world.store.is_shut_down());
+    let (world, _) = world.restart(&mut Prng::new(1));
+    assert!(ids[1..].iter().all(|id| world.visible(*id) == 1));
 }
