@@ -10,9 +10,10 @@ use std::path::Path;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     ("batch", rapidmq_fuzz::batch::run),
     ("codec", rapidmq_fuzz::codec::run),
+    ("configuration", rapidmq_fuzz::configuration::run),
     ("kafka_request", rapidmq_fuzz::kafka_request::run),
     ("kafka_stream", rapidmq_fuzz::kafka_stream::run),
     ("metadata_codec", rapidmq_fuzz::metadata_codec::run),
