@@ -286,14 +286,24 @@ impl Manifest {
         );
     }
 
+    /// Records that one more group may have.
+    fn fitting(&self) -> usize {
+        let fitting = self.file.room().saturating_sub(BLOCK) / RECORD_BYTES_MAX;
+        usize::try_from(fitting).map_or(GROUP_RECORDS_MAX, |count| count.min(GROUP_RECORDS_MAX))
+    }
+
+    /// Whether records wait for another file, and none is on its way.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let is_waiting = !self.queue.is_empty() && self.fitting() == 0;
+        is_waiting && self.may_write() && self.successor == Successor::None
+    }
+
     fn write_group(&mut self, outbox: &mut Outbox) {
-        let file = &mut self.file;
-        let fitting = file.room().saturating_sub(BLOCK) / RECORD_BYTES_MAX;
-        let fitting = usize::try_from(fitting).unwrap_or(GROUP_RECORDS_MAX);
-        let count = self.queue.len().min(GROUP_RECORDS_MAX).min(fitting);
+        let count = self.queue.len().min(self.fitting());
         if count == 0 {
             return;
         }
+        let file = &mut self.file;
         let records: Vec<Record> = self.queue.drain(..count).collect();
         let (position, pieces, len) = file.encode(&records, 0);
         let waiting = u64::try_from(self.queue.len()).unwrap_or(u64::MAX);

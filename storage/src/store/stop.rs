@@ -27,7 +27,7 @@ transitions! {
         /// Tails are written to segments.
         Flushing => [Sealing, Leaving],
         /// Segments are sealed, journal files retired.
-        Sealing => [Marking],
+        Sealing => [Marking, Leaving],
         /// The clean marker is on its way.
         Marking => [Leaving],
         /// What is under way ends.
@@ -81,6 +81,10 @@ impl Store {
         match self.stop {
             StopPhase::Running | StopPhase::Done => {}
             StopPhase::Flushing => self.proceed_flushing(now),
+            // Without a place for what the manifest has to say there is no marker.
+            StopPhase::Sealing | StopPhase::Marking if self.is_out_of_manifest() => {
+                self.stop.become_next(StopPhase::Leaving);
+            }
             StopPhase::Sealing => self.proceed_sealing(now),
             StopPhase::Marking => {}
             StopPhase::Leaving => {
@@ -89,6 +93,10 @@ impl Store {
                 }
             }
         }
+    }
+
+    fn is_out_of_manifest(&self) -> bool {
+        !self.space.may_allocate() && self.manifest.is_stuck()
     }
 
     fn proceed_flushing(&mut self, now: Now) {

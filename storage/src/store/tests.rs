@@ -4,6 +4,7 @@ mod commit;
 mod crash;
 mod damage;
 mod lookup;
+mod lost_groups;
 mod manifest_room;
 mod manifest_seal;
 mod many;

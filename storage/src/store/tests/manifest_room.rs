@@ -125,3 +125,30 @@ fn a_stop_on_a_full_device_ends() {
     let (mut world, _) = world.restart(&mut Prng::new(1));
     assert_eq!(world.read_all(id, 0).len(), 1);
 }
+
+#[test]
+fn a_stop_ends_although_the_manifest_is_full_and_the_next_file_does_not_fit() {
+    let mut world = World::with(StoreConfig {
+        manifest_bytes: 2 << 20,
+        ..small_config()
+    });
+    let id = world.log(0);
+    world.append(id, 1, 10_000);
+    world.settle();
+    world.pass_ms(6_000);
+    world.capacity = 0;
+    for number in 1..=1_000 {
+        grow(&mut world, id, number);
+    }
+    // Room is reported, but too little for a manifest, and then the stop begins.
+    world.capacity = world.used() + 300_000;
+    world.advance_ms(2_000);
+    world.round();
+    assert_eq!(world.pending.len(), 1, "free space is asked for");
+    world.complete(0);
+    world.store.begin_shutdown(world.now);
+    world.settle();
+    assert!(world.store.is_shut_down());
+    let (mut world, _) = world.restart(&mut Prng::new(1));
+    assert_eq!(world.read_all(id, 0).len(), 1);
+}
