@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use api::error::MetadataError;
 use api::metadata::TopicKey;
 use api::reply::DeletedTopic;
 use api::{Command, Reply, SessionError};
@@ -20,6 +21,8 @@ use crate::error_map::{self, Code};
 use crate::frame::Request;
 use crate::gather::{self, Call, Refusal, Step};
 
+/// First version that knows that deletion can be disabled.
+const FIRST_WITH_DISABLED: i16 = 3;
 /// First version with names or ids.
 const FIRST_BY_ID: i16 = 6;
 
@@ -59,7 +62,7 @@ pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
     gather::ask_rest(call, refused, command, take, move |call, outcomes| {
         let entries = elements.into_iter().zip(outcomes);
         let responses = entries
-            .map(|(element, outcome)| result(element, outcome))
+            .map(|(element, outcome)| result(element, outcome, call.version()))
             .collect();
         call.respond(&build!(DeleteTopicsResponse { responses }))
     })
@@ -84,6 +87,13 @@ fn topic_key(element: &DeleteTopicState) -> Result<TopicKey, &'static str> {
     }
 }
 
+fn code(error: &MetadataError, version: i16) -> Code {
+    match error_map::metadata(error) {
+        Code::TopicDeletionDisabled if version < FIRST_WITH_DISABLED => Code::InvalidRequest,
+        code => code,
+    }
+}
+
 fn take(reply: Reply) -> Option<Vec<DeletedTopic>> {
     let Reply::TopicsDeleted(topics) = reply else {
         return None;
@@ -94,6 +104,7 @@ fn take(reply: Reply) -> Option<Vec<DeletedTopic>> {
 fn result(
     element: DeleteTopicState,
     outcome: Result<DeletedTopic, Refusal>,
+    version: i16,
 ) -> DeletableTopicResult {
     let mut name = element.name;
     let mut topic_id = element.topic_id;
@@ -101,7 +112,7 @@ fn result(
         Ok(deleted) => {
             name = name.or(deleted.name.map(StrBytes::from));
             topic_id = deleted.id.map_or(topic_id, values::wire_id);
-            values::outcome(&deleted.result, error_map::metadata)
+            values::outcome(&deleted.result, |error| code(error, version))
         }
         Err(refusal) => (
             refusal.code.to_wire(),

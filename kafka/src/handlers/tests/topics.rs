@@ -236,6 +236,24 @@ fn topics_are_deleted_by_name_at_every_version() {
 }
 
 #[test]
+fn disabled_deletion_has_a_code_of_its_own_from_version_3() {
+    let request = build!(DeleteTopicsRequest {
+        topic_names: vec![text("a")]
+    });
+    for (version, code) in [(1, 42), (2, 42), (3, 73), (5, 73)] {
+        let response = Conversation::new().round(&request, version, |_| {
+            Reply::TopicsDeleted(vec![DeletedTopic {
+                key: TopicKey::Name("a".into()),
+                name: Some("a".into()),
+                id: None,
+                result: Err(MetadataError::DeletionDisabled),
+            }])
+        });
+        assert_eq!(response.responses[0].error_code, code);
+    }
+}
+
+#[test]
 fn topics_are_deleted_by_id_and_ambiguous_elements_refused() {
     let id = Uuid::from_bytes(ID);
     let request = build!(DeleteTopicsRequest {
