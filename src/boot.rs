@@ -181,6 +181,7 @@ fn start(config: &ServeConfig, directory: &Directory) -> Result<Broker, BootErro
     });
     let recovered = recovery::recover_all(&config.data_dir, shards)?;
     directory.expect_metadata(&recovered)?;
+    recovery::remove_orphans(&config.data_dir, &recovered);
     let listeners = Listeners::bind(config.kafka_listen, usize::from(shards))?;
     let bound = listeners.address();
     let (host, port) = match &config.kafka_advertise {

@@ -55,6 +55,21 @@ pub(super) fn recover_all(data_dir: &Path, shards: u16) -> Result<Vec<Recovered>
     })
 }
 
+/// Removes files that nothing refers to since a day; before any core serves.
+///
+/// A start does not fail because of them.
+pub(super) fn remove_orphans(data_dir: &Path, recovered: &[Recovered]) {
+    let now_ms = shards::read_wall().as_millis();
+    match exec::remove_orphans(&mut FsDisk::new(data_dir), recovered, now_ms) {
+        Ok(removed) => {
+            for path in removed {
+                tracing::info!(path, "unreferenced file removed");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "unreferenced files stay"),
+    }
+}
+
 fn recover(data_dir: &Path, shard: ShardId) -> Result<Recovered, RecoveryError> {
     let mut disk = FsDisk::new(data_dir);
     let recovered = exec::recover(&mut disk, shard, shards::read_wall().as_millis())
