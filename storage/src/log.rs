@@ -2,7 +2,8 @@
 //!
 //! Owns: configuration, read outcomes, producer admission verdicts.
 //! Never: performs I/O.
-//! Invariants: log start <= durable end <= log end; all three only grow (except by `truncate`, which does not exist on one broker).
+//! Invariants: log start <= high watermark <= log end, durable end <= high watermark; all four only grow (except by
+//! `truncate`, which does not exist on one broker).
 //! Source: reliability.md 1.4, 2.2.
 
 pub mod epochs;
