@@ -150,7 +150,7 @@ impl Examined {
             .journals
             .lineages
             .last()
-            .is_some_and(|newest| newest.is_torn)
+            .is_some_and(|newest| newest.torn_at.is_some())
         {
             let replays = self.replays.values_mut();
             replays.for_each(|replay| replay.is_unverified = true);

@@ -61,15 +61,13 @@ pub(crate) fn replay<D: Disk>(
     Ok(())
 }
 
-/// A file of a lineage, to name it by.
+/// A file of a lineage, to name it by: the one that is gone, or the newest.
 fn path_of(scan: &JournalScan, lineage: usize) -> &str {
-    let files = scan
-        .lineages
-        .get(lineage)
-        .map(|lineage| lineage.files.as_slice());
-    files
-        .and_then(<[_]>::last)
-        .map_or("journal", |file| file.path.as_str())
+    let lineage = scan.lineages.get(lineage);
+    let newest = lineage.and_then(|lineage| lineage.files.last());
+    let newest = newest.map_or("journal", |file| file.path.as_str());
+    let gone = lineage.and_then(|lineage| lineage.lost_file.as_deref());
+    gone.unwrap_or(newest)
 }
 
 struct Replayer<'r> {

@@ -59,10 +59,12 @@ pub(crate) struct Lineage {
     pub(crate) damaged: Vec<Range<u64>>,
     /// Whether a registered file is gone, so that nobody knows what is missing.
     pub(crate) is_file_lost: bool,
+    /// The last such file.
+    pub(crate) lost_file: Option<String>,
     /// Highest sequence that such a file may have held; 0 if none is gone.
     pub(crate) lost_upto: u64,
-    /// Whether bytes at the end were no group.
-    pub(crate) is_torn: bool,
+    /// Where bytes at the end are no group.
+    pub(crate) torn_at: Option<u64>,
     /// Highest valid sequence.
     pub(crate) newest: u64,
     /// Missing sequences, with file index and position where the first should start.
@@ -354,14 +356,15 @@ impl LineageWalker<'_> {
             }
         });
         let walk = walk.in_file(path)?;
-        if walk.unreadable > 0 {
-            let what = format!("{} blocks cannot be read from the device", walk.unreadable);
+        if let Some(first) = walk.unreadable.first {
+            let count = walk.unreadable.count;
+            let what = format!("{count} blocks cannot be read from the device");
             self.findings
-                .push(Finding::new(Severity::Damage, path, what));
+                .push(Finding::new(Severity::Damage, path, what).at(first));
         }
         let is_old_content = walk.is_recycled && !is_header_good;
         // Its first sectors may be missing as well as its last.
-        self.lineage.is_torn = broken_at.is_some() && !is_old_content;
+        self.lineage.torn_at = broken_at.filter(|_| !is_old_content);
         Ok(Some(FileEnd {
             number,
             next_seq: walk.next_seq,
@@ -446,6 +449,7 @@ impl LineageWalker<'_> {
 
     fn lose(&mut self, path: &str, what: &str) {
         self.lineage.is_file_lost = true;
+        self.lineage.lost_file = Some(path.to_owned());
         self.lineage.lost_upto = u64::MAX;
         self.findings
             .push(Finding::new(Severity::Damage, path, what));

@@ -10,7 +10,7 @@ use model::limits::BLOCK_BYTES;
 
 use super::Disk;
 use super::manifest_walk::BLOCK;
-use super::stream::{FileStream, is_zero};
+use super::stream::{FileStream, Unreadable, is_zero};
 use crate::format::Uid;
 use crate::format::frame::{DecodedGroup, FRAME_BYTES, Frame, FrameKind};
 use crate::io::IoError;
@@ -50,7 +50,7 @@ pub(crate) struct WalkEnd {
     /// Hash of the last valid group.
     pub(crate) last_hash: u64,
     /// Blocks that the device could not read.
-    pub(crate) unreadable: u64,
+    pub(crate) unreadable: Unreadable,
     /// Whether older groups of the lineage were met: the file was used before.
     pub(crate) is_recycled: bool,
 }
@@ -77,7 +77,7 @@ pub(crate) fn walk_file<D: Disk>(
         end: FIRST_GROUP,
         next_seq: from.next_seq,
         last_hash: from.last_hash.unwrap_or(0),
-        unreadable: 0,
+        unreadable: Unreadable::default(),
         is_recycled: false,
     };
     let mut expected_hash = from.last_hash;

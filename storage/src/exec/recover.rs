@@ -218,13 +218,14 @@ fn journals_of(shard: ShardId, state: &ManifestState) -> Vec<RecoveredJournal> {
 
 /// Writes that the stop cut off at the end of a journal.
 pub(super) fn report_torn(journals: &JournalScan, findings: &mut Findings) {
-    for lineage in journals.lineages.iter().filter(|lineage| lineage.is_torn) {
+    for lineage in &journals.lineages {
+        let Some(at) = lineage.torn_at else { continue };
         let path = lineage
             .files
             .last()
             .map_or("journal", |file| file.path.as_str());
         let what = "the last write was cut off by the stop; it was never acknowledged";
-        findings.push(Finding::new(Severity::Repairable, path, what));
+        findings.push(Finding::new(Severity::Repairable, path, what).at(at));
     }
 }
 

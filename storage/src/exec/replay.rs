@@ -165,8 +165,10 @@ impl LogReplay {
     pub(crate) fn lose_end(&mut self, lost: LostEnd, path: &str, findings: &mut Findings) {
         let what =
             "journal groups are lost, and nothing tells which offsets this log gave out in them";
-        let finding = Finding::new(Severity::Damage, path, what).of(self.tp);
-        findings.push(finding.offsets(self.end, self.end));
+        let mut finding = Finding::new(Severity::Damage, path, what).of(self.tp);
+        // How many records were in them is what nobody knows.
+        finding.offset = Some(self.end);
+        findings.push(finding);
         self.lost_end = Some(lost);
     }
 

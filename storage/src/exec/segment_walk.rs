@@ -327,12 +327,10 @@ impl<D: Disk> Walker<'_, '_, D> {
         {
             self.lose(upto, groups.max(self.number + 1));
         }
-        if self.stream.unreadable > 0 {
-            let what = format!(
-                "{} blocks cannot be read from the device",
-                self.stream.unreadable
-            );
-            self.find(Severity::Damage, self.position, what);
+        if let Some(first) = self.stream.unreadable.first {
+            let count = self.stream.unreadable.count;
+            let what = format!("{count} blocks cannot be read from the device");
+            self.find(Severity::Damage, first, what);
         }
         let is_other = self.expected.seal.is_some_and(|seal| {
             seal.upto == self.out.seal.upto && seal.chain_after != self.out.seal.chain_after

@@ -13,6 +13,14 @@ use crate::io::IoError;
 /// Bytes of one read.
 pub(crate) const PIECE_BYTES: usize = 1 << 20;
 
+/// Blocks the device refused to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    pub(crate) count: u64,
+    /// Position of the first.
+    pub(crate) first: Option<u64>,
+}
+
 /// A window over one file.
 #[derive(Debug)]
 pub(crate) struct FileStream<'a, D> {
@@ -22,7 +30,7 @@ pub(crate) struct FileStream<'a, D> {
     start: u64,
     window: Vec<u8>,
     /// Blocks the device refused to read.
-    pub(crate) unreadable: u64,
+    pub(crate) unreadable: Unreadable,
 }
 
 impl<'a, D: Disk> FileStream<'a, D> {
@@ -35,7 +43,7 @@ impl<'a, D: Disk> FileStream<'a, D> {
             len,
             start: 0,
             window: Vec::new(),
-            unreadable: 0,
+            unreadable: Unreadable::default(),
         })
     }
 
@@ -105,7 +113,9 @@ impl<'a, D: Disk> FileStream<'a, D> {
             match self.disk.read(self.path, at + piece.len() as u64, want) {
                 Ok(block) if block.len() == want => piece.extend_from_slice(&block),
                 Ok(_) | Err(_) => {
-                    self.unreadable += 1;
+                    self.unreadable.count += 1;
+                    let at = at + piece.len() as u64;
+                    self.unreadable.first.get_or_insert(at);
                     piece.resize(piece.len() + want, 0);
                 }
             }

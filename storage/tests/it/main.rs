@@ -13,3 +13,4 @@
 mod damage;
 mod interrupted;
 mod kit;
+mod many;

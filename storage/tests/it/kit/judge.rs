@@ -68,6 +68,7 @@ struct Fates {
 struct Judge<'j> {
     scene: &'j Scene,
     checked: CheckReport,
+    damaged: &'j MemoryDisk,
     /// Whether the scene was changed at all.
     is_damaged: bool,
     /// Whether a journal or manifest is what it was at an earlier moment, so that nothing in it can tell.
@@ -87,6 +88,7 @@ pub(crate) fn judge(scene: &Scene, damaged: &MemoryDisk) -> Outcome {
     let judge = Judge {
         scene,
         checked: check(&watched),
+        damaged,
         is_damaged: *damaged != scene.disk,
         is_rolled_back: scene.is_rolled_back(damaged),
     };
@@ -279,7 +281,7 @@ impl Judge<'_> {
                 Verdict::Damaged,
                 "{context}: {checked:?}"
             );
-            let names = |f: &Finding| f.severity == Severity::Damage && is_about(f, tp);
+            let names = |f: &Finding| f.severity == Severity::Damage && self.is_placed(f, tp);
             assert!(
                 checked.iter().any(names),
                 "{context}: not named by {checked:?}"
@@ -301,6 +303,18 @@ impl Judge<'_> {
             is_said(checked),
             "{context}: the check says only {checked:?}"
         );
+    }
+
+    /// Whether a finding names the partition and where in the file; a file that is gone has no position.
+    fn is_placed(&self, finding: &Finding, tp: TopicPartition) -> bool {
+        let is_gone = self.damaged.contents(&finding.file).is_none();
+        let mut others = self.checked.findings.iter();
+        let is_elsewhere = others.any(|other| {
+            let is_same = other.file == finding.file && other.severity == Severity::Damage;
+            is_same && other.position.is_some()
+        });
+        let is_somewhere = is_elsewhere || (is_gone && finding.file.contains('/'));
+        finding.partition == Some(tp) && finding.offset.is_some() && is_somewhere
     }
 
     /// New data gets its place, is read back, and is there after another crash.
@@ -398,10 +412,6 @@ fn behind(next: u64, holes: &[Range<Offset>]) -> u64 {
     let mut holes = holes.iter();
     let hole = holes.find(|hole| hole.start.get() <= next && next < hole.end.get());
     hole.map_or(next + 1, |hole| hole.end.get())
-}
-
-fn is_about(finding: &Finding, tp: TopicPartition) -> bool {
-    finding.partition == Some(tp)
 }
 
 fn says_damage(findings: &[Finding]) -> bool {
