@@ -147,6 +147,15 @@ impl ManifestWalk {
             self.ending = Ending::Damaged("the file is cut short".to_owned());
             return Ok(());
         }
+        // Zeros end the file; a block that cannot be read may have held the newest records.
+        let end = self.file.position;
+        let is_end = is_zero(stream.bytes(end, BLOCK_BYTES)?);
+        let unreadable = stream.unreadable.first;
+        if unreadable.is_some_and(|at| at == end || (at > end && !is_end)) {
+            let what = "the device cannot read what may be the newest records";
+            self.ending = Ending::Damaged(what.to_owned());
+            return Ok(());
+        }
         let mut position = self.file.position;
         let mut is_all_zero = true;
         while position < len {

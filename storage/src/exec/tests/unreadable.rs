@@ -1,7 +1,7 @@
 //! Blocks that the device refuses to read are damage of exactly those blocks.  reliability.md 2.6
 
-use super::builder::{BLOCK, Put, World, holes, log, offset, tail_bases, worst};
-use crate::exec::{RecoverError, Severity, check, recover};
+use super::builder::{BLOCK, NOW, Put, SHARD, World, holes, log, offset, tail_bases, worst};
+use crate::exec::{RecoverError, Severity, Verdict, check, recover};
 
 #[test]
 fn an_unreadable_block_of_a_witnessed_segment_is_a_hole_of_that_group() {
@@ -49,7 +49,7 @@ fn an_unreadable_manifest_block_stops_the_start() {
     }
     let path = world.manifest.file.path.clone();
     world.disk.make_unreadable(&path, 3 * BLOCK);
-    let error = recover(&mut world.disk, super::builder::SHARD, super::builder::NOW).unwrap_err();
+    let error = recover(&mut world.disk, SHARD, NOW).unwrap_err();
     assert!(matches!(error, RecoverError::Damaged { position, .. } if position == 3 * BLOCK));
 }
 
@@ -70,4 +70,32 @@ fn the_check_goes_on_behind_unreadable_blocks_and_names_them() {
     assert_eq!(report.records, 2);
     let is_told = |finding: &crate::exec::Finding| finding.what.contains("1 blocks cannot be read");
     assert!(report.findings.iter().any(is_told), "{:?}", report.findings);
+}
+
+#[test]
+fn newest_records_that_the_device_cannot_read_stop_the_start() {
+    let mut world = World::new();
+    world.create_log(1);
+    let newest = world.manifest.file.position;
+    world.create_log(2);
+    let path = world.manifest.file.path.clone();
+    world.disk.make_unreadable(&path, newest);
+    let before = world.disk.clone();
+    let refused = recover(&mut world.disk, SHARD, NOW).unwrap_err();
+    assert!(refused.to_string().contains("newest records"), "{refused}");
+    assert_eq!(world.disk, before, "nothing was changed");
+    let verdict = check(&world.disk).verdict();
+    assert_eq!(verdict, Verdict::Damaged);
+}
+
+#[test]
+fn a_bad_sector_behind_the_end_of_the_manifest_matters_to_nobody() {
+    let mut world = World::new();
+    world.create_log(1);
+    let (path, end) = (
+        world.manifest.file.path.clone(),
+        world.manifest.file.position,
+    );
+    world.disk.make_unreadable(&path, end + BLOCK);
+    assert_eq!(world.recover().logs.len(), 1);
 }
