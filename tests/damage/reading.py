@@ -63,8 +63,11 @@ def records(data):
             at = end
 
 
-def read_all(address, topic, partition):
-    """(log start, end, offset -> value, offsets that answer an error) of one partition, or the error that closes it."""
+def read_all(address, topic, partition, upto):
+    """(log start, end, offset -> value, offsets that answer an error) of one partition, or the error that closes it.
+
+    Errors are followed offset by offset below `upto` only: a hole behind it may be 2^48 offsets wide.
+    """
     wire = Wire(address)
     error, start = offset_at(wire, topic, partition, -2)
     if error:
@@ -79,6 +82,8 @@ def read_all(address, topic, partition):
             assert error in (STORAGE_ERROR, NOT_LEADER), f"error {error} at {topic}/{partition}/{at}"
             lost.add(at)
             at += 1
+            if at >= upto:
+                break
             continue
         before = at
         for offset, value in records(data):

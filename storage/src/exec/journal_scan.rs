@@ -257,6 +257,7 @@ impl LineageWalker<'_> {
         };
         // Files retire in any order, so only consecutive numbers are consecutive groups.
         let last = last.filter(|last| last.number + 1 == journal.number);
+        let mut is_header_lost = false;
         let first_seq = match header {
             Ok(header) if header.lineage == journal.lineage && header.file == journal.file => {
                 self.lineage.end_lost_file(header.first_seq);
@@ -264,6 +265,7 @@ impl LineageWalker<'_> {
             }
             Err(newer @ FormatError::NewerVersion { .. }) => return Err(newer_in(&path, newer)),
             Ok(_) | Err(_) => {
+                is_header_lost = true;
                 let what = "the header block cannot be read";
                 self.findings
                     .push(Finding::new(Severity::Damage, &path, what).at(0));
@@ -296,7 +298,13 @@ impl LineageWalker<'_> {
             next_seq: first_seq,
             last_hash,
         };
-        self.groups(disk, &path, (index, journal.number), from)
+        let before = self.scan.groups;
+        let end = self.groups(disk, &path, (index, journal.number), from)?;
+        if is_header_lost && self.scan.groups == before {
+            // Nothing in it can be told from a file that is gone: emptied, zeroed or overwritten as a whole.
+            self.lose(&path, "nothing in the journal file can be read");
+        }
+        Ok(end)
     }
 
     fn groups<D: Disk>(

@@ -258,3 +258,24 @@ fn a_rotten_file_header_behind_retired_files_costs_nothing() {
     }
     assert_eq!(worst(&recovered), Some(Severity::Damage), "it is said");
 }
+
+#[test]
+fn a_journal_file_that_was_emptied_is_as_good_as_gone() {
+    for keep in [0, BLOCK] {
+        let mut written = written();
+        let path = written.journal.path.clone();
+        let len = written.world.disk.len(&path).unwrap();
+        if keep == 0 {
+            assert!(written.world.disk.truncate(&path, 0));
+        } else {
+            // The whole file reads as zeros, as after a firmware fault.
+            assert!(written.world.disk.zero(&path, 0, len));
+        }
+        let recovered = written.world.recover();
+        for number in [1, 2] {
+            assert_eq!(log(&recovered, number).log_end, offset(FAR), "log {number}");
+        }
+        assert_eq!(worst(&recovered), Some(Severity::Damage));
+        assert_eq!(log(&written.world.recover(), 1).log_end, offset(FAR));
+    }
+}
