@@ -342,16 +342,28 @@ impl Maker {
             return image.write_all_at(&bytes, offset);
         }
         for (number, sector) in bytes.chunks(SECTOR).enumerate() {
-            if survivor
-                .sectors
-                .get(number)
-                .is_some_and(|survives| *survives)
-            {
+            if survives(survivor, offset, number) {
                 image.write_all_at(sector, offset + (number * SECTOR) as u64)?;
             }
         }
         Ok(())
     }
+}
+
+/// Second sector of the superblock of ext4, which has its checksum at the end.
+const SUPERBLOCK_END: u64 = 3;
+
+/// Whether one sector of a write at `offset` survives.
+///
+/// The superblock of ext4 has two sectors, is written in place and does not survive being torn: no file system would be
+/// left to look at. Its second sector goes with the first.
+fn survives(survivor: &Survivor, offset: u64, number: usize) -> bool {
+    let is_end = offset / SECTOR as u64 + number as u64 == SUPERBLOCK_END;
+    let decisive = number - usize::from(is_end && number > 0);
+    survivor
+        .sectors
+        .get(decisive)
+        .is_some_and(|survives| *survives)
 }
 
 fn read_chunk(file: &File, chunk: u64, size: u64) -> io::Result<Vec<u8>> {

@@ -89,6 +89,17 @@ fn a_torn_write_loses_whole_sectors_only() {
 }
 
 #[test]
+fn the_superblock_of_ext4_is_never_torn() {
+    let mut bench = Bench::new();
+    bench.write(0, 9, 16 * 512);
+    let mut maker = bench.maker();
+    for seed in 0..200 {
+        let (_, bytes) = bench.image(&mut maker, 1, seed);
+        assert_eq!(bytes[1024], bytes[1024 + 512], "seed {seed}");
+    }
+}
+
+#[test]
 fn every_fate_is_met_and_a_seed_gives_the_same_image_again() {
     let mut bench = Bench::new();
     for number in 0..8 {
