@@ -37,18 +37,24 @@ class Sender:
 
     def produce(self, topic, partition, sequence, values):
         """Sends one batch; returns the offset of its first record."""
+        error, offset = self.try_produce(topic, partition, sequence, values)
+        assert error == 0, f"{topic}/{partition} sequence {sequence}: error {error}"
+        return offset
+
+    def try_produce(self, topic, partition, sequence, values, timeout_ms=30_000):
+        """Sends one batch; returns (error, offset of its first record)."""
         builder = DefaultRecordBatchBuilder(2, 0, False, *self.identity, sequence, 1 << 22)
         for number, value in enumerate(values):
             builder.append(number, timestamp=int(time.time() * 1000), key=None, value=value, headers=[])
         batch = bytes(builder.build())
         name = topic.encode()
-        body = struct.pack(">hhii", -1, -1, 30_000, 1) + struct.pack(">h", len(name)) + name
+        body = struct.pack(">hhii", -1, -1, timeout_ms, 1) + struct.pack(">h", len(name)) + name
         body += struct.pack(">iii", 1, partition, len(batch)) + batch
-        answer = self.ask(PRODUCE, 3, body)
+        answer = self.ask(PRODUCE, 4, body)
         at = 4 + 2 + len(name) + 4
         answered, error, offset = struct.unpack_from(">ihq", answer, at)
-        assert (answered, error) == (partition, 0), f"{topic}/{partition} sequence {sequence}: error {error}"
-        return offset
+        assert answered == partition
+        return error, offset
 
     def close(self):
         self.wire.close()

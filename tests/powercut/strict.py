@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import struct
 import subprocess
 import tempfile
@@ -19,13 +20,23 @@ class StrictDisk:
     def __init__(self, home):
         self.where = home / "disk"
         self.where.mkdir()
-        command = [tool(), "strict", home / "recording", home / "position", self.where]
+        command = [tool(), "strict", home / "recording", home / "position", self.where, home / "socket"]
         before = os.stat(self.where).st_dev
         self.process = subprocess.Popen([str(word) for word in command])
         wait_until("the file system serves", lambda: self.process.poll() is not None
                    or os.stat(self.where).st_dev != before)
         assert self.process.poll() is None, "the file system ended; /dev/fuse and root are needed"
         self.position_file = os.open(home / "position", os.O_RDONLY)
+        self.control = socket.socket(socket.AF_UNIX)
+        self.control.connect(str(home / "socket"))
+        self.answers = self.control.makefile("r")
+
+    def say(self, command):
+        """One command of the control socket; returns the number of requests refused so far."""
+        self.control.sendall(command.encode() + b"\n")
+        answer = self.answers.readline()
+        assert answer and answer != "error\n", f"{command}: {answer!r}"
+        return int(answer)
 
     def position(self):
         """Number of changes recorded so far."""
@@ -33,6 +44,8 @@ class StrictDisk:
 
     def close(self):
         """Ends the recording."""
+        self.answers.close()
+        self.control.close()
         os.close(self.position_file)
         wait_until("unmounted", lambda: subprocess.run(
             ["umount", str(self.where)], capture_output=True).returncode == 0)

@@ -1,103 +1,19 @@
 """A disk that fails, stalls or is full while the broker runs: nothing acknowledged is lost, the broker goes on later."""
 
-import itertools
 import os
 import shutil
 
-import oracle
 import pytest
-from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient
-from ledger import Ledger, Topic, origin_of, value_of
-from load import CORES, FLAGS, LIBRDKAFKA, Load
-from machine import Broker, Mounted, Recorder, scratch, wait_until
-
-SMALL_CACHE = ["--set", "storage.cache-memory=1MiB"]
-
-
-class Bench:
-    """A broker on a recording disk, a topic with two partitions, and a producer that takes no for an answer."""
-
-    def __init__(self, home):
-        self.home = home
-        self.recorder = Recorder(home)
-        self.ledger = Ledger()
-        self.mounted = Mounted(self.recorder.disk, home / "disk", "ext4").make()
-        self.disk = self.mounted.__enter__()
-        self.broker = Broker(self.disk / "data", cores=CORES, flags=FLAGS + SMALL_CACHE)
-        self.broker.log_path = home / "broker.log"
-        self.numbers = itertools.count()
-        self.refusals = []
-
-    def __enter__(self):
-        self.broker.start()
-        load = Load(self.broker.address, self.ledger, self.recorder.position)
-        admin = AdminClient({**LIBRDKAFKA, "bootstrap.servers": self.broker.address})
-        load.create(admin, Topic("faults", 2), {"segment.bytes": "1048576"})
-        return self
-
-    def __exit__(self, *_):
-        if self.broker.process.poll() is None:
-            self.broker.kill()
-        self.recorder.say("heal")
-        self.mounted.__exit__()
-        self.recorder.close()
-
-    def producer(self, timeout_ms=60_000):
-        return Producer({**LIBRDKAFKA, "bootstrap.servers": self.broker.address, "acks": "all", "linger.ms": 0,
-                         "enable.idempotence": True, "retry.backoff.ms": 20, "message.timeout.ms": timeout_ms})
-
-    def produce(self, producer, count, size):
-        """Hands over `count` records; what is acknowledged goes into the ledger."""
-        for number in itertools.islice(self.numbers, count):
-            origin = ("w", number)
-            self.ledger.sent.add(origin)
-            producer.produce("faults", value_of(*origin, size), partition=number % 2,
-                             on_delivery=lambda error, message, origin=origin: self.delivered(origin, error, message))
-            producer.poll(0)
-
-    def delivered(self, origin, error, message):
-        if error is not None:
-            self.refusals.append(error)
-            return
-        place = (message.topic(), message.partition(), message.offset(), self.recorder.position())
-        self.ledger.records[origin] = place
-
-    def produce_all(self, count, size):
-        """`count` records, all of which must be acknowledged."""
-        producer = self.producer()
-        before = len(self.ledger.records)
-        self.produce(producer, count, size)
-        assert producer.flush(60) == 0
-        assert len(self.ledger.records) == before + count, self.refusals[:1]
-
-    def has_ended(self):
-        return self.broker.process.poll() is not None
-
-    def restart(self):
-        """Mounts the file system anew, as after a reboot, and starts the broker."""
-        if not self.has_ended():
-            self.broker.kill()
-        self.mounted.__exit__()
-        self.mounted = Mounted(self.recorder.disk, self.home / "disk", "ext4")
-        self.mounted.__enter__()
-        code, report = self.broker.check()
-        assert code in (0, 7), report
-        self.broker.start()
-
-    def verify(self):
-        """Everything acknowledged is there, and what is there is right."""
-        found = oracle.Found(self.broker.address)
-        try:
-            oracle.check(self.ledger, self.recorder.position(), found)
-        finally:
-            found.close()
-
+from bench import BlockBench
+from confluent_kafka import KafkaException
+from ledger import origin_of
+from load import LIBRDKAFKA
+from machine import scratch, wait_until
 
 @pytest.fixture
 def bench():
     home = scratch("powercut-faults-")
-    with Bench(home) as running:
+    with BlockBench(home) as running:
         yield running
         print(running.broker.log()[-6000:])
     shutil.rmtree(home)

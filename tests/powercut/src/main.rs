@@ -10,6 +10,7 @@ mod faults;
 mod image;
 mod random;
 mod recording;
+mod room;
 mod serve;
 mod strict;
 mod strict_image;
@@ -29,8 +30,12 @@ const USAGE: &str = "usage:
         image EVENTS SEED OUT   -> DURABLE PENDING SURVIVORS FATE
         marks                   -> EVENTS then `NUMBER:TEXT` per mark, separated by tabs
         flushes                 -> `NUMBER:UNFLUSHED` per flush: writes that a cut before it leaves unflushed
-  powercut strict RECORDING POSITION MOUNT
-      serves a file system that keeps nothing that was not synced, until it is unmounted
+  powercut strict RECORDING POSITION MOUNT SOCKET
+      serves a file system that keeps nothing that was not synced, until it is unmounted; lines at SOCKET, each
+      answered with the number of requests refused so far:
+        enospc create|grow PATTERN   new files, or more bytes in files, find no room; `*` stands for anything
+        heal                         there is room again
+        struck                       only the answer
   powercut tree RECORDING EVENTS SEED OUT
       writes the tree that a power cut leaves to the new directory OUT; prints UNSYNCED SURVIVORS
 ";
@@ -53,9 +58,12 @@ fn main() -> ExitCode {
         }
         ["images", recording, base, size] => images(recording, base, size, None),
         ["images", recording, base, size, start] => images(recording, base, size, Some(start)),
-        ["strict", recording, position, mount] => {
-            strict::run(Path::new(recording), Path::new(position), Path::new(mount))
-        }
+        ["strict", recording, position, mount, socket] => strict::run(
+            Path::new(recording),
+            Path::new(position),
+            Path::new(mount),
+            Path::new(socket),
+        ),
         ["tree", recording, count, seed, out] => tree_image(recording, (count, seed), out),
         _ => {
             eprint!("{USAGE}");

@@ -1,6 +1,6 @@
 //! `powercut strict`: a file system in memory that keeps nothing that was not synced.
 //!
-//! Owns: the FUSE operations of a broker's data directory, and their recording.
+//! Owns: the FUSE operations of a broker's data directory, their recording, and refusing those without room.
 //! Never: makes a name durable because its file was synced, as journaling file systems happen to do.
 //! Invariants: an operation is recorded before it is answered, in the order in which it took effect.
 //! Source: reliability.md 2.3 (I5) and 3.7.
@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
@@ -19,6 +19,7 @@ use fuser::{
 };
 
 use crate::recording::{Recorder, What};
+use crate::room::{self, Need, Room};
 use crate::tree::{Entry, Node, Op, Tree};
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -31,12 +32,20 @@ const REQUEST_BYTES_MAX: u32 = 1 << 20;
 ///
 /// # Errors
 /// It cannot be mounted or recorded.
-pub(crate) fn run(recording: &Path, position: &Path, mount: &Path) -> io::Result<()> {
+pub(crate) fn run(
+    recording: &Path,
+    position: &Path,
+    mount: &Path,
+    socket: &Path,
+) -> io::Result<()> {
+    let room = Arc::new(Mutex::new(Room::default()));
     let state = State {
         tree: Tree::default(),
         recorder: Recorder::create(recording, position)?,
         last: crate::tree::ROOT,
+        room: Arc::clone(&room),
     };
+    room::listen(socket, room)?;
     let door = Strict(Mutex::new(state));
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("powercut".to_owned())];
@@ -49,12 +58,39 @@ struct State {
     recorder: Recorder,
     /// Newest inode.
     last: u64,
+    room: Arc<Mutex<Room>>,
 }
 
 impl State {
     fn next(&mut self) -> u64 {
         self.last += 1;
         self.last
+    }
+
+    /// Whether there is room for a new name.
+    fn room_for_name(&self, entry: &Entry) -> Result<(), Errno> {
+        let above = self.tree.path(entry.parent).unwrap_or_default();
+        self.room_for(Need::Name, &format!("{above}/{}", entry.name))
+    }
+
+    /// Whether there is room for a file to end at `end`; a file that is longer needs none.
+    fn room_for_bytes(&self, inode: u64, end: u64) -> Result<(), Errno> {
+        let len = match self.tree.node(inode) {
+            Some(Node::File(contents)) => contents.len() as u64,
+            Some(Node::Directory(_)) | None => return Ok(()),
+        };
+        match (end > len).then(|| self.tree.path(inode)).flatten() {
+            Some(path) => self.room_for(Need::Bytes, &path),
+            None => Ok(()),
+        }
+    }
+
+    fn room_for(&self, need: Need, path: &str) -> Result<(), Errno> {
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        match room.refuses(need, path.trim_start_matches('/')) {
+            true => Err(Errno::ENOSPC),
+            false => Ok(()),
+        }
     }
 
     /// Records an operation and applies it.
@@ -183,7 +219,9 @@ impl Filesystem for Strict {
     ) {
         let mut state = self.state();
         let done = match size {
-            Some(len) => state.take(&Op::Resize(inode.0, len)),
+            Some(len) => state
+                .room_for_bytes(inode.0, len)
+                .and_then(|()| state.take(&Op::Resize(inode.0, len))),
             None => Ok(()),
         };
         match (done, state.attributes(inode.0)) {
@@ -196,8 +234,10 @@ impl Filesystem for Strict {
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
         let mut state = self.state();
         let inode = state.next();
-        let made =
-            entry(parent, name).and_then(|entry| state.take(&Op::MakeDirectory(entry, inode)));
+        let made = entry(parent, name).and_then(|entry| {
+            state.room_for_name(&entry)?;
+            state.take(&Op::MakeDirectory(entry, inode))
+        });
         match made.map(|()| state.attributes(inode)) {
             Ok(Some(attributes)) => reply.entry(&TTL, &attributes, Generation(0)),
             Ok(None) => reply.error(Errno::ENOENT),
@@ -217,7 +257,10 @@ impl Filesystem for Strict {
     ) {
         let mut state = self.state();
         let inode = state.next();
-        let made = entry(parent, name).and_then(|entry| state.take(&Op::Create(entry, inode)));
+        let made = entry(parent, name).and_then(|entry| {
+            state.room_for_name(&entry)?;
+            state.take(&Op::Create(entry, inode))
+        });
         match made.map(|()| state.attributes(inode)) {
             Ok(Some(attributes)) => {
                 let handle = FileHandle(0);
@@ -298,7 +341,10 @@ impl Filesystem for Strict {
         reply: ReplyWrite,
     ) {
         let mut state = self.state();
-        let mut done = state.take(&Op::Write(inode.0, offset, data.to_vec()));
+        let end = offset.saturating_add(data.len() as u64);
+        let mut done = state
+            .room_for_bytes(inode.0, end)
+            .and_then(|()| state.take(&Op::Write(inode.0, offset, data.to_vec())));
         // The kernel passes on that the writer waits for the medium.
         if flags.0 & libc::O_DSYNC != 0 {
             done = done.and_then(|()| state.take(&Op::SyncFile(inode.0)));
@@ -307,6 +353,24 @@ impl Filesystem for Strict {
             Ok(()) => reply.written(u32::try_from(data.len()).unwrap_or(0)),
             Err(errno) => reply.error(errno),
         }
+    }
+
+    /// Reserving is only asking: what was reserved is not remembered.
+    fn fallocate(
+        &self,
+        _: &Request,
+        inode: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        if mode != libc::FALLOC_FL_KEEP_SIZE {
+            return reply.error(Errno::EOPNOTSUPP);
+        }
+        let end = offset.saturating_add(length);
+        answer(self.state().room_for_bytes(inode.0, end), reply);
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {

@@ -180,6 +180,18 @@ impl Tree {
         self.names(entry.parent)?.get(&entry.name).copied()
     }
 
+    /// The path of an inode below the root, with a slash in front of each name; the root's is empty.
+    pub(crate) fn path(&self, inode: u64) -> Option<String> {
+        if inode == ROOT {
+            return Some(String::new());
+        }
+        self.nodes.keys().find_map(|parent| {
+            let mut names = self.names(*parent)?.iter();
+            let (name, _) = names.find(|(_, other)| **other == inode)?;
+            Some(format!("{}/{name}", self.path(*parent)?))
+        })
+    }
+
     /// The names in a directory.
     pub(crate) fn names(&self, inode: u64) -> Option<&BTreeMap<String, u64>> {
         match self.nodes.get(&inode)? {
