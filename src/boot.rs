@@ -17,10 +17,11 @@ use control::{ControlConfig, ControlError, ControlHandle};
 use kafka::KafkaConfig;
 use model::fatal::Fatal;
 use model::ids::ShardId;
+use shards::disk::ballast::{self, Ballast};
 use shards::disk::{DirectoryLock, LockError};
 use shards::{CoreConfig, ListenError, Listeners, Running, StartConfig, StartError};
 use storage::exec::Recovered;
-use storage::{Store, StoreConfig};
+use storage::{StallLimits, Store, StoreConfig};
 
 pub(crate) mod directory;
 mod identity;
@@ -64,6 +65,10 @@ pub(crate) struct ServeConfig {
     pub(crate) tail_bytes_max: usize,
     /// Bytes per core of the read cache.
     pub(crate) cache_bytes_max: usize,
+    /// How long a write may be on its way before the disk counts as failed.
+    pub(crate) stall_fence: Duration,
+    /// Bytes of the ballast file at most; none if zero.
+    pub(crate) ballast_bytes_max: u64,
     /// Bytes per core of requests being received and answered.
     pub(crate) request_bytes_max: usize,
 }
@@ -84,6 +89,8 @@ impl Default for ServeConfig {
             journal_bytes: 64 << 20,
             tail_bytes_max: 64 << 20,
             cache_bytes_max: 64 << 20,
+            stall_fence: StallLimits::default().fence,
+            ballast_bytes_max: 0,
             request_bytes_max: 256 << 20,
         }
     }
@@ -182,6 +189,7 @@ fn start(config: &ServeConfig, directory: &Directory) -> Result<Broker, BootErro
     let recovered = recovery::recover_all(&config.data_dir, shards)?;
     directory.expect_metadata(&recovered)?;
     recovery::remove_orphans(&config.data_dir, &recovered);
+    keep_ballast(config);
     let listeners = Listeners::bind(config.kafka_listen, usize::from(shards))?;
     let bound = listeners.address();
     let (host, port) = match &config.kafka_advertise {
@@ -213,6 +221,20 @@ fn start(config: &ServeConfig, directory: &Directory) -> Result<Broker, BootErro
     control.attach(cores.core_ports());
     tracing::info!(kafka = %bound, cores = shards, data = %config.data_dir.display(), "serving");
     Ok(Broker { control, cores })
+}
+
+/// A start does not fail for want of ballast.
+fn keep_ballast(config: &ServeConfig) {
+    match ballast::keep(&config.data_dir, config.ballast_bytes_max) {
+        Ok(Ballast::Kept(_) | Ballast::Unwanted) => {}
+        Ok(Ballast::NoRoom { wanted, free }) => {
+            tracing::warn!(wanted, free, "not enough room for the ballast file");
+        }
+        Ok(Ballast::Unsupported) => {
+            tracing::info!("no ballast file: the file system cannot reserve room");
+        }
+        Err(error) => tracing::warn!(%error, "the ballast file could not be made"),
+    }
 }
 
 fn cores(
@@ -254,6 +276,10 @@ fn store_config(config: &ServeConfig, shard: ShardId, seed: u64) -> StoreConfig 
             .min(StoreConfig::default().journal_first_bytes),
         tail_bytes_max: config.tail_bytes_max,
         cache_bytes_max: config.cache_bytes_max,
+        stall: StallLimits {
+            unfit: StallLimits::default().unfit.min(config.stall_fence),
+            fence: config.stall_fence,
+        },
         seed,
         ..StoreConfig::default()
     }
@@ -262,5 +288,7 @@ fn store_config(config: &ServeConfig, shard: ShardId, seed: u64) -> StoreConfig 
 /// Ends the process at once: what is on disk decides at the next start (A10).
 fn end_process(fatal: &Fatal) {
     tracing::error!(reason = ?fatal.reason, detail = fatal.detail, "the broker cannot go on");
+    // A device that stalls keeps the process until it answers; clients need not wait for that.
+    shards::shut_sockets_down();
     std::process::exit(i32::from(fatal.reason.exit_code()));
 }

@@ -28,7 +28,7 @@ use model::ids::{MetaIndex, ShardId, TopicPartition};
 use model::offset::Offset;
 use model::prng::Prng;
 use model::time::{Instant, Now};
-use storage::{Io, IoId, IoOutcome, LogId, Store, StoreEvent};
+use storage::{Alarm, Io, IoId, IoOutcome, LogId, Store, StoreEvent};
 
 use crate::config::BrokerConfig;
 use crate::deadlines::Deadlines;
@@ -95,6 +95,8 @@ pub enum Output {
     Propose(Proposal),
     /// Tell the control core that metadata up to this index is applied here.
     Applied(MetaIndex),
+    /// Tell an operator.
+    Alarm(Alarm),
     /// The orderly stop is complete; everything is durable.
     Stopped,
 }
@@ -166,13 +168,13 @@ impl Shard {
     /// Feeds one event; runs to completion.
     ///
     /// # Errors
-    /// A failed write or flush (A10): the process must end.
+    /// A write or flush that failed or does not come back (A10): the process must end.
     pub fn handle(&mut self, now: Now, input: Input) -> Result<(), Fatal> {
         match input {
             Input::Command { origin, command } => self.handle_command(now, origin, command),
             Input::Io { id, outcome } => self.store.handle_io(now, id, outcome)?,
             Input::Control(message) => self.handle_control(now, message),
-            Input::Timeout => self.handle_timeout(now),
+            Input::Timeout => self.handle_timeout(now)?,
             Input::RoundEnd => self.store.seal_round(now),
         }
         self.settle(now);
@@ -251,7 +253,7 @@ impl Shard {
         }
     }
 
-    fn handle_timeout(&mut self, now: Now) {
+    fn handle_timeout(&mut self, now: Now) -> Result<(), Fatal> {
         while let Some(due) = self.deadlines.pop_due(now.instant) {
             match due {
                 Due::Append(log, last_offset, origin) => {
@@ -262,8 +264,8 @@ impl Shard {
                 Due::ProducerId(origin) => self.expire_producer_id(origin),
             }
         }
-        self.store.handle_timeout(now);
         self.groups.coordinator.handle_timeout(now);
+        self.store.handle_timeout(now)
     }
 
     /// Draws the consequences of an input until there are none, then does a bounded part of deferred work.
@@ -294,6 +296,7 @@ impl Shard {
             StoreEvent::Advanced(log) => self.handle_advanced(now, log),
             StoreEvent::Readable(log) => self.handle_readable(log),
             StoreEvent::LogStartMoved(log) => self.handle_log_start_moved(log),
+            StoreEvent::Alarm(alarm) => self.outputs.push_back(Output::Alarm(alarm)),
         }
     }
 

@@ -15,6 +15,7 @@ use model::map::FastMap;
 use model::time::Instant;
 use storage::{FileKey, FileOp, Io, IoError, IoId, IoOutcome};
 
+pub mod ballast;
 pub(crate) mod faults;
 pub(crate) mod files;
 pub mod fs;
@@ -178,6 +179,7 @@ impl DirectDisk {
             | FileOp::Replace { .. }
             | FileOp::Load { .. }
             | FileOp::Remove { .. }
+            | FileOp::Truncate { .. }
             | FileOp::Space => Target::Path,
         };
         let request = FileRequest {

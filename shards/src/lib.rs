@@ -19,6 +19,7 @@ mod waker;
 
 pub use clock::read_wall;
 pub use disk::fs::open_for_check;
+pub use net::farewell::shut_sockets_down;
 pub use net::listener::{ListenError, Listeners};
 pub use pump::Machine;
 pub use ring::probe_ring;

@@ -19,6 +19,7 @@ use model::limits::CONNECTIONS_PER_SHARD_MAX;
 use model::time::{Instant, Now};
 
 pub(crate) mod connection;
+pub(crate) mod farewell;
 pub(crate) mod listener;
 pub(crate) mod report;
 #[cfg(test)]

@@ -20,6 +20,7 @@ use model::ids::ConnectionId;
 use model::limits::pump::{COMPLETIONS_MAX, CONTROL_MAX, MESH_MAX};
 use model::time::{Instant, Now};
 
+mod alarm;
 mod park;
 #[cfg(test)]
 mod tests;
@@ -435,6 +436,7 @@ impl<M: Machine> Pump<M> {
                 Output::Io(io) => self.disk.start(io, self.now.instant, &mut self.ring)?,
                 Output::Propose(proposal) => self.propose(proposal),
                 Output::Applied(index) => self.control.applied(self.router.me(), index),
+                Output::Alarm(alarm) => alarm::report(self.router.me(), &alarm),
                 Output::Stopped => self.machine_stopped(),
             }
         }

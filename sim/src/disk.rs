@@ -203,6 +203,10 @@ impl SimDisk {
                 self.durable.remove(&path)?;
                 Ok(IoOutcome::Done { len: 0 })
             }
+            FileOp::Truncate { path, len } => {
+                self.durable.truncate(&path, len);
+                Ok(IoOutcome::Done { len })
+            }
             FileOp::Space => Ok(IoOutcome::Space {
                 free: SPACE_BYTES,
                 total: SPACE_BYTES,

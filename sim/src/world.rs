@@ -391,7 +391,7 @@ impl World {
                     let key = (3, u64::from(shard.get()), 0);
                     self.schedule_in_order(key, 5_000, Event::Applied(shard, index));
                 }
-                Output::Stopped => {}
+                Output::Alarm(_) | Output::Stopped => {}
             }
         }
         self.arm(shard);

@@ -120,6 +120,7 @@ pub(crate) fn dev(args: &Dev) -> Result<(), Failure> {
         ("topic.clamp-replication-factor", "true"),
         ("group.initial-rebalance-delay", "0"),
         ("cores", "1"),
+        ("storage.ballast", "0"),
     ] {
         settings.set(name, value.to_owned(), Origin::Default)?;
     }
@@ -165,6 +166,8 @@ fn serve_config(settings: &Settings) -> Result<ServeConfig, Failure> {
         journal_bytes: settings.number("storage.journal-size") / 4096 * 4096,
         tail_bytes_max: bytes("storage.tail-memory"),
         cache_bytes_max: bytes("storage.cache-memory"),
+        stall_fence: Duration::from_millis(settings.number("storage.stall-fence")),
+        ballast_bytes_max: settings.number("storage.ballast"),
         request_bytes_max: bytes("network.request-memory"),
         ..ServeConfig::default()
     })

@@ -183,6 +183,21 @@ pub(crate) const KEYS: &[Key] = &[
         "Memory per data core for the read cache.",
     ),
     key(
+        "storage.stall-fence",
+        ValueKind::Duration(1_000, 3_600_000),
+        "30s",
+        None,
+        "How long a write may be on its way before the disk counts as failed and the broker ends.",
+    ),
+    key(
+        "storage.ballast",
+        ValueKind::Size(0, 64 * GIB),
+        "2GiB",
+        None,
+        "Size of the file `ballast` in the data directory, a fiftieth of the device at most; remove it to get room at \
+         once on a full device. Made at a start with ample room; 0 for none. `dev` makes none.",
+    ),
+    key(
         "network.request-memory",
         ValueKind::Size(1 << 20, 1024 * GIB),
         "256MiB",

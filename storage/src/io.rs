@@ -104,6 +104,13 @@ pub enum FileOp {
         /// Relative path.
         path: String,
     },
+    /// Cut a file that will not be written again to `len` bytes. Nothing depends on it.
+    Truncate {
+        /// Relative path.
+        path: String,
+        /// Multiple of 4096, at most the present length.
+        len: u64,
+    },
     /// Report free and total bytes of the file system.
     Space,
 }

@@ -14,4 +14,6 @@ pub mod store;
 
 pub use io::{FileKey, FileOp, Io, IoError, IoId, IoOutcome};
 pub use log::{Admit, Durability, LogConfig, ReadOutcome, TimeLookup};
-pub use store::{Appended, LogId, Store, StoreConfig, StoreEvent};
+pub use store::{
+    Alarm, Appended, LogId, SpaceLevel, SpaceLimits, StallLimits, Store, StoreConfig, StoreEvent,
+};

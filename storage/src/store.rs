@@ -5,6 +5,7 @@
 //! Invariants: I1 to I9.
 //! Source: reliability.md section 2.
 
+mod alarm;
 mod append;
 mod arena;
 mod cache;
@@ -25,6 +26,7 @@ mod read;
 mod retention;
 mod segments;
 mod space;
+mod stall;
 mod stop;
 mod timers;
 mod wall;
@@ -44,6 +46,7 @@ use crate::io::{FileKey, Io, IoId, IoOutcome};
 use crate::log::state::Log;
 use crate::log::{Admit, LogBounds, ReadOutcome, TimeLookup};
 
+pub use alarm::{Alarm, SpaceLevel, SpaceLimit, SpaceLimits, StallLimits};
 use arena::Arena;
 use cache::BlockCache;
 use index_load::IndexLoads;
@@ -54,6 +57,7 @@ use outbox::{Outbox, SegmentAt};
 use read::Reads;
 use retention::RetentionCursor;
 use space::SpaceWatch;
+use stall::StallWatch;
 use stop::StopPhase;
 
 /// A log inside one store. Never reused, also not after a delete (I13).
@@ -81,19 +85,12 @@ pub struct StoreConfig {
     pub manifest_bytes: u64,
     /// Smallest and largest zeroed extent of a segment, multiples of 4096.
     pub extent_bytes: (u64, u64),
-    /// Free space below which appends are refused.
+    /// Levels of free space.
     pub space: SpaceLimits,
+    /// How long a write may be on its way.
+    pub stall: StallLimits,
     /// Seed for file uids; differs per start.
     pub seed: u64,
-}
-
-/// When the device counts as nearly full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SpaceLimits {
-    /// Refuse appends below this many free bytes per thousand of the whole...
-    pub free_permille_min: u64,
-    /// ...but never while at least this many bytes are free.
-    pub free_bytes_enough: u64,
 }
 
 impl Default for StoreConfig {
@@ -109,17 +106,8 @@ impl Default for StoreConfig {
             manifest_bytes: 1 << 20,
             extent_bytes: (64 << 10, 128 << 20),
             space: SpaceLimits::default(),
+            stall: StallLimits::default(),
             seed: 1,
-        }
-    }
-}
-
-impl Default for SpaceLimits {
-    fn default() -> Self {
-        // 5 % as reliability.md 2.7; the ceiling keeps large devices useful, the share keeps small ones so.
-        Self {
-            free_permille_min: 50,
-            free_bytes_enough: 5 << 30,
         }
     }
 }
@@ -142,6 +130,8 @@ pub enum StoreEvent {
     Readable(LogId),
     /// Retention or DeleteRecords moved the log start.
     LogStartMoved(LogId),
+    /// An operator must hear of this.
+    Alarm(Alarm),
 }
 
 /// How much a read may return.
@@ -191,6 +181,7 @@ pub struct Store {
     unflushed_logs: usize,
     retention: RetentionCursor,
     space: SpaceWatch,
+    stall: StallWatch,
     stop: StopPhase,
     /// Lookups that wait for the device.
     resumes: VecDeque<lookup::Resume>,
@@ -306,6 +297,7 @@ impl Store {
         self.flush_listed(now);
         self.seal_journal(now);
         self.seal_manifest(now);
+        self.stall.arm(now.instant, self.outbox.oldest_write());
     }
 
     /// Next thing to carry out.
@@ -327,7 +319,7 @@ impl Store {
                     log.listed.is_readable = false;
                 }
             }
-            StoreEvent::LogStartMoved(_) => {}
+            StoreEvent::LogStartMoved(_) | StoreEvent::Alarm(_) => {}
         }
         Some(event)
     }

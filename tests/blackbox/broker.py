@@ -57,7 +57,7 @@ class Broker:
         ready = self.data.parent / f"{self.data.name}.ready"
         ready.unlink(missing_ok=True)
         self.data.mkdir(parents=True, exist_ok=True)
-        command = [binary(), "serve", "--data-dir", str(self.data), "--kafka-listen", self.listen]
+        command = [binary(), "serve", "--data-dir", str(self.data), "--kafka-listen", self.listen, "--set", "storage.ballast=0"]
         command += ["--cores", str(self.cores), "--ready-file", str(ready), *self.flags]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)

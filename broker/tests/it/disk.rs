@@ -190,6 +190,9 @@ impl TestDisk {
                 self.open.remove(&file).unwrap();
             }
             FileOp::Remove { path } => self.files.remove(&path)?,
+            FileOp::Truncate { path, len } => {
+                assert!(self.files.truncate(&path, len), "cut files exist");
+            }
             FileOp::Space => {
                 return Ok(IoOutcome::Space {
                     free: self.free,

@@ -267,6 +267,7 @@ impl Rig {
                     Quorum::IsSilent => self.proposals.push_back(proposal),
                 },
                 Output::Applied(index) => self.applied.push(index),
+                Output::Alarm(_) => {}
                 Output::Stopped => self.stops += 1,
             }
         }

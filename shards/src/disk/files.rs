@@ -148,6 +148,10 @@ fn carry_out(root: &Path, op: FileOp, target: Target) -> Result<Done, IoError> {
             remove(root, &path).map_err(|error| io_error_of(&error))?;
             done(0)
         }
+        FileOp::Truncate { path, len } => {
+            truncate(root, &path, len).map_err(|error| io_error_of(&error))?;
+            done(len)
+        }
         FileOp::Space => {
             let (free, total) = space(root).map_err(|error| io_error_of(&error))?;
             Ok((IoOutcome::Space { free, total }, None))
@@ -295,6 +299,16 @@ fn load(root: &Path, path: &str, len_max: u64) -> io::Result<Vec<u8>> {
     let mut contents = Vec::new();
     file.take(len_max).read_to_end(&mut contents)?;
     Ok(contents)
+}
+
+/// Cuts a file to `len` bytes if it is longer.
+pub(super) fn truncate(root: &Path, path: &str, len: u64) -> io::Result<()> {
+    let file = File::options().write(true).open(resolve(root, path)?)?;
+    if file.metadata()?.len() <= len {
+        return Ok(());
+    }
+    file.set_len(len)?;
+    file.sync_all()
 }
 
 /// Removes a file in small steps, then its directory if that is empty.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use storage::IoError;
 use storage::exec::{DirEntry, Disk};
 
-use super::files::{create, remove, resolve, sync_parent};
+use super::files::{create, remove, resolve, sync_parent, truncate};
 use super::io_error_of;
 use super::lock::{DirectoryLock, LockError};
 
@@ -219,15 +219,6 @@ impl Disk for FsDisk {
         self.forget(path);
         remove(&self.root, path).map_err(|error| io_error_of(&error))
     }
-}
-
-fn truncate(root: &Path, path: &str, len: u64) -> io::Result<()> {
-    let file = File::options().write(true).open(resolve(root, path)?)?;
-    if file.metadata()?.len() <= len {
-        return Ok(());
-    }
-    file.set_len(len)?;
-    file.sync_all()
 }
 
 fn list(path: &Path) -> io::Result<Vec<DirEntry>> {

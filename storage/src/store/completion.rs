@@ -188,6 +188,7 @@ impl Store {
                     self.outbox.file(Purpose::Cleanup, FileOp::Remove { path });
                 }
             }
+            Then::GiveBack(at) => self.give_back(at),
             Then::Stopped => self.stopped(),
         }
     }

@@ -46,6 +46,8 @@ pub(crate) enum Then {
     LogStart(LogId, Offset),
     /// These files are removed (I6).
     Remove(Vec<String>),
+    /// Zeros behind the end of a sealed segment are given back.
+    GiveBack(SegmentAt),
     /// The orderly stop is complete.
     Stopped,
 }

@@ -22,6 +22,7 @@ use super::outbox::{Outbox, Purpose, SegmentAt, SegmentKey};
 use super::read::Reads;
 use super::retention::RetentionCursor;
 use super::space::SpaceWatch;
+use super::stall::StallWatch;
 use super::stop::StopPhase;
 use super::{Store, StoreConfig};
 use crate::exec::recovered::{Recovered, RecoveredLog, RecoveredManifest, RecoveredSegment};
@@ -104,6 +105,7 @@ impl Store {
             unflushed_logs: 0,
             retention: RetentionCursor::new(now),
             space: SpaceWatch::new(now, config.space),
+            stall: StallWatch::new(config.stall),
             stop: StopPhase::Running,
             resumes: VecDeque::new(),
             scratch: Vec::new(),

@@ -59,7 +59,7 @@ pub(crate) enum Purpose {
     IndexScan(SegmentAt, FileKey),
     /// A derived file is written, which nothing depends on.
     Derived,
-    /// A file is removed or closed, which nothing depends on.
+    /// A file is removed, cut to what is used, or closed, which nothing depends on.
     Cleanup,
     /// Free space of the device.
     Space,
@@ -70,6 +70,8 @@ pub(crate) enum Purpose {
 pub(crate) struct Outbox {
     queue: VecDeque<Io>,
     purposes: FastMap<u64, Purpose>,
+    /// Writes in the order they were asked for; those that came back leave when they are the oldest.
+    writes: VecDeque<IoId>,
     next_io: u64,
     next_file: u64,
 }
@@ -97,6 +99,7 @@ impl Outbox {
         );
         debug_assert!(pieces.iter().map(Bytes::len).sum::<usize>() <= len as usize);
         let id = self.id(purpose);
+        self.writes.push_back(id);
         self.queue.push_back(Io::Write {
             id,
             file,
@@ -135,7 +138,19 @@ impl Outbox {
 
     /// What a completed I/O was for; `None` if it was never asked for or already completed.
     pub(crate) fn complete(&mut self, id: IoId) -> Option<Purpose> {
-        self.purposes.remove(&id.0)
+        let purpose = self.purposes.remove(&id.0);
+        let purposes = &self.purposes;
+        while self
+            .writes
+            .pop_front_if(|oldest| !purposes.contains_key(&oldest.0))
+            .is_some()
+        {}
+        purpose
+    }
+
+    /// The write that is on its way for the longest time.
+    pub(crate) fn oldest_write(&self) -> Option<IoId> {
+        self.writes.front().copied()
     }
 
     /// I/Os asked for and not completed.

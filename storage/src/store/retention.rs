@@ -23,6 +23,15 @@ use crate::log::state::Log;
 /// Interval of the pass.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Interval of the pass while space is scarce.
+const TICK_SCARCE: Duration = Duration::from_millis(50);
+
+/// While space is scarce, a segment younger than this or smaller than the next does not end early.
+const EARLY_AGE_MS_MIN: u64 = 10_000;
+
+/// See above.
+const EARLY_BYTES_MIN: u64 = 1 << 20;
+
 /// Logs looked at in one pass.
 const LOGS_PER_TICK: usize = 256;
 
@@ -73,7 +82,11 @@ impl Store {
         if self.retention.next_tick > now.instant || self.stop.is_begun() {
             return;
         }
-        self.retention.next_tick = now.instant.after(TICK);
+        let tick = match self.space.is_reclaiming() {
+            true => TICK_SCARCE,
+            false => TICK,
+        };
+        self.retention.next_tick = now.instant.after(tick);
         let wall_ms = self.retention.wall.read(now);
         let from = self
             .retention
@@ -97,7 +110,8 @@ impl Store {
             return;
         };
         log.producers.expire(wall_ms);
-        if log.must_end_idle_segment(now, wall_ms) {
+        let is_early = self.space.is_reclaiming() && log.may_end_early(wall_ms);
+        if log.must_end_idle_segment(now, wall_ms) || is_early {
             self.end_segment(now, id);
         }
         self.end_if_all_deleted(now, id);
@@ -205,6 +219,24 @@ impl Log {
             return false;
         }
         self.is_active_old(now) || self.is_expired(wall_ms, segment)
+    }
+
+    /// Whether its active segment, if it ended now, would let retention delete sooner: it holds as much as
+    /// is kept, or records that are past their time beside younger ones.
+    fn may_end_early(&self, wall_ms: i64) -> bool {
+        let Some(segment) = self.active().filter(|segment| segment.is_settled()) else {
+            return false;
+        };
+        let age = u64::try_from(wall_ms.saturating_sub(segment.created_ms)).unwrap_or(0);
+        let is_old = self
+            .config
+            .retention_ms
+            .is_some_and(|limit| age > limit.max(EARLY_AGE_MS_MIN));
+        let is_large = self
+            .config
+            .retention_bytes
+            .is_some_and(|limit| segment.end >= limit.max(EARLY_BYTES_MIN));
+        self.config.is_delete_policy && segment.durable_groups > 0 && (is_old || is_large)
     }
 
     fn is_expired(&self, wall_ms: i64, segment: &Segment) -> bool {

@@ -216,7 +216,10 @@ impl Store {
 
     fn extent_of(&self, now: Now, log: &Log) -> u64 {
         let (extent_min, extent_max) = self.config.extent_bytes;
-        (log.write_rate(now) * EXTENT_SECONDS).clamp(extent_min, extent_max)
+        match self.space.is_reclaiming() {
+            true => extent_min,
+            false => (log.write_rate(now) * EXTENT_SECONDS).clamp(extent_min, extent_max),
+        }
     }
 
     fn extend_segment(&mut self, now: Now, at: SegmentAt, len: u64) {
@@ -253,12 +256,16 @@ impl Store {
             return;
         };
         segment.is_extending = false;
+        let is_late = segment.is_sealed();
         match len {
             Some(len) => {
                 segment.len = segment.len.max(len);
                 self.relist(at.log);
             }
             None => self.space.stall(at.log),
+        }
+        if is_late {
+            self.give_back(at);
         }
     }
 
@@ -296,11 +303,11 @@ impl Store {
             .as_ref()
             .map_or(0, |index| index.entries().len());
         log.witness_file = None;
-        self.manifest.push(record);
         let at = SegmentAt {
             log: id,
             segment: key,
         };
+        self.manifest.push_then(record, Then::GiveBack(at));
         self.store_index(at);
         self.account_index(at, entries);
         self.take_snapshot(id);
@@ -312,6 +319,27 @@ impl Store {
         {
             self.create_segment(now, id);
         }
+    }
+
+    /// The manifest knows where the sealed segment ends: the zeros behind that are given back.
+    pub(super) fn give_back(&mut self, at: SegmentAt) {
+        let Some(log) = self.logs.get_mut(&at.log) else {
+            return;
+        };
+        let partition = log.partition;
+        let Some(segment) = log.segment_mut(at.segment) else {
+            return;
+        };
+        if segment.len <= segment.end || segment.is_extending {
+            return;
+        }
+        segment.len = segment.end;
+        let (path, len) = (
+            segment_path(partition, segment.base, &segment.uid),
+            segment.end,
+        );
+        self.outbox
+            .file(Purpose::Cleanup, FileOp::Truncate { path, len });
     }
 
     /// Opens the file of a segment that has none open.

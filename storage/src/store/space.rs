@@ -1,16 +1,17 @@
-//! Free space of the device: when appends are refused, and what waits for room.
+//! Free space of the device: the levels at which the store warns, reclaims early and refuses appends, and
+//! what waits for room.
 //!
 //! Owns: the verdict, the polling, the logs that wait.
 //! Never: loses what was acknowledged: the journal and the manifest are preallocated (I10).
 //! Invariants: a refusal ends when the device reports room again.
-//! Source: reliability.md 2.7.
+//! Source: reliability.md 2.7, ADR-0011.
 
 use std::time::Duration;
 
 use model::time::{Instant, Now};
 
 use super::outbox::Purpose;
-use super::{LogId, SpaceLimits, Store};
+use super::{Alarm, LogId, SpaceLevel, SpaceLimits, Store, StoreEvent};
 use crate::io::FileOp;
 
 /// Interval of polling while there is room.
@@ -26,8 +27,8 @@ const RETRY_FREE_BYTES: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct SpaceWatch {
     limits: SpaceLimits,
-    /// Free space was last reported below the limit.
-    is_below_limit: bool,
+    /// As last reported.
+    level: SpaceLevel,
     /// An allocation failed and no report said since that there is room.
     has_failed: bool,
     is_polling: bool,
@@ -39,7 +40,7 @@ impl SpaceWatch {
     pub(crate) fn new(now: Now, limits: SpaceLimits) -> Self {
         Self {
             limits,
-            is_below_limit: false,
+            level: SpaceLevel::Ample,
             has_failed: false,
             is_polling: false,
             next_poll: now.instant,
@@ -49,7 +50,12 @@ impl SpaceWatch {
 
     /// Whether appends are refused.
     pub(crate) fn is_refusing(&self) -> bool {
-        self.is_below_limit || self.has_failed
+        self.level >= SpaceLevel::Full || self.has_failed
+    }
+
+    /// Whether what retention allows is looked for at once, and nothing is prepared far ahead.
+    pub(crate) fn is_reclaiming(&self) -> bool {
+        self.level >= SpaceLevel::Scarce || self.has_failed
     }
 
     /// Whether files may be created or extended. Below the limit they may: accepted batches need room.
@@ -76,14 +82,14 @@ impl SpaceWatch {
     }
 
     fn report(&mut self, now: Instant, free: u64, total: u64) -> Vec<LogId> {
-        let share = u128::from(free) * 1_000
-            < u128::from(total) * u128::from(self.limits.free_permille_min);
-        self.is_below_limit = share && free < self.limits.free_bytes_enough;
         self.has_failed = self.has_failed && free < RETRY_FREE_BYTES;
-        let wait = if self.is_refusing() {
-            POLL_SHORT
-        } else {
-            POLL_IDLE
+        self.level = match self.has_failed {
+            true => SpaceLevel::Full,
+            false => self.limits.level(free, total),
+        };
+        let wait = match self.level {
+            SpaceLevel::Ample | SpaceLevel::Low => POLL_IDLE,
+            SpaceLevel::Scarce | SpaceLevel::Full => POLL_SHORT,
         };
         self.next_poll = now.after(wait);
         self.is_polling = false;
@@ -106,8 +112,14 @@ impl Store {
 
     /// The device reported its free space.
     pub(super) fn space_reported(&mut self, now: Now, free: u64, total: u64) {
+        let before = self.space.level;
         for id in self.space.report(now.instant, free, total) {
             self.relist(id);
+        }
+        let level = self.space.level;
+        if level != before {
+            let alarm = Alarm::Space { level, free, total };
+            self.events.push_back(StoreEvent::Alarm(alarm));
         }
     }
 

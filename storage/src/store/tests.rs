@@ -14,5 +14,6 @@ mod open_failures;
 mod retention;
 mod segments;
 mod space;
+mod stall;
 mod stop;
 mod world;

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use model::fatal::Fatal;
 use model::time::{Instant, Now};
 
 use super::{LogId, Store};
@@ -16,7 +17,10 @@ const TIMERS_PER_CALL_MAX: usize = 1_024;
 
 impl Store {
     /// Feeds the passing of time.
-    pub fn handle_timeout(&mut self, now: Now) {
+    ///
+    /// # Errors
+    /// A write does not come back (A10): the process must end.
+    pub fn handle_timeout(&mut self, now: Now) -> Result<(), Fatal> {
         if self.journal.seal_at.is_some_and(|due| due <= now.instant) {
             self.journal.seal_at = None;
             self.journal.is_seal_due = true;
@@ -32,6 +36,7 @@ impl Store {
         }
         self.poll_space(now);
         self.keep_retention(now);
+        self.watch_writes(now)
     }
 
     /// When [`Self::handle_timeout`] is next due.
@@ -46,6 +51,7 @@ impl Store {
             self.age_timers.first().map(|(due, _)| *due),
             self.reads.wake_at,
             self.space.next_poll().filter(|_| is_serving),
+            self.stall.next_look(),
             is_serving.then(|| self.retention.next_tick()),
         ];
         candidates.into_iter().flatten().min()

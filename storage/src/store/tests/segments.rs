@@ -1,5 +1,7 @@
 //! Segments: rolling, extending, journal recycling, reading back, open files.
 
+use model::prng::Prng;
+
 use super::world::{World, small_config};
 use crate::log::LogConfig;
 use crate::store::StoreConfig;
@@ -77,6 +79,32 @@ fn segment_ends_at_its_age() {
         world.pass_ms(6_000);
     }
     assert!(paths(&world, ".idx").len() >= 2);
+    assert_eq!(world.read_all(id, 0).len(), 10);
+}
+
+#[test]
+fn a_sealed_segment_gives_back_the_zeros_behind_its_end() {
+    let mut world = World::new();
+    let config = LogConfig {
+        segment_ms: 20_000,
+        ..LogConfig::default()
+    };
+    let id = world.log_with(0, config);
+    for _ in 0..10 {
+        world.append(id, 1, 10);
+        world.pass_ms(6_000);
+    }
+    let mut sealed = paths(&world, ".seg");
+    sealed.pop();
+    assert!(sealed.len() >= 2);
+    for path in sealed {
+        let contents = world.disk.contents(&path).unwrap();
+        let last = &contents[contents.len() - 4_096..];
+        assert!(last.iter().any(|byte| *byte != 0), "{path}");
+    }
+    assert_eq!(world.read_all(id, 0).len(), 10);
+    let (mut world, report) = world.restart(&mut Prng::new(1));
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
     assert_eq!(world.read_all(id, 0).len(), 10);
 }
 

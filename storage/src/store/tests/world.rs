@@ -169,7 +169,7 @@ impl World {
     pub(super) fn advance_ms(&mut self, ms: u64) {
         self.now.instant = Instant::from_nanos(self.now.instant.as_nanos() + ms * 1_000_000);
         self.now.wall = self.now.wall.plus_millis(i64::try_from(ms).unwrap());
-        self.store.handle_timeout(self.now);
+        self.store.handle_timeout(self.now).unwrap();
     }
 
     /// Lets time pass in steps and settles after each.
@@ -366,17 +366,25 @@ impl World {
                 self.unlink(&path);
                 IoOutcome::Done { len: 0 }
             }
-            FileOp::Space => {
-                let total = if self.capacity == u64::MAX {
-                    1 << 40
-                } else {
-                    self.capacity
-                };
-                IoOutcome::Space {
-                    free: total.saturating_sub(self.used()),
-                    total,
+            FileOp::Truncate { path, len } => {
+                // Removed meanwhile: both were on their way at once.
+                if !self.disk.truncate(&path, len) {
+                    return IoOutcome::Failed(IoError::NotFound);
                 }
+                IoOutcome::Done { len }
             }
+            FileOp::Space => self.space(),
+        }
+    }
+
+    fn space(&self) -> IoOutcome {
+        let total = match self.capacity {
+            u64::MAX => 1 << 40,
+            capacity => capacity,
+        };
+        IoOutcome::Space {
+            free: total.saturating_sub(self.used()),
+            total,
         }
     }
 

@@ -103,7 +103,7 @@ impl World {
     pub(crate) fn advance_ms(&mut self, ms: u64) {
         self.now.instant = Instant::from_nanos(self.now.instant.as_nanos() + ms * 1_000_000);
         self.now.wall = self.now.wall.plus_millis(i64::try_from(ms).unwrap());
-        self.store.handle_timeout(self.now);
+        self.store.handle_timeout(self.now).unwrap();
     }
 
     /// Lets timers run until everything acknowledged has its witness.
@@ -238,6 +238,10 @@ impl World {
             FileOp::Remove { path } => {
                 self.disk.remove(&path).unwrap();
                 IoOutcome::Done { len: 0 }
+            }
+            FileOp::Truncate { path, len } => {
+                self.disk.truncate(&path, len);
+                IoOutcome::Done { len }
             }
             FileOp::Space => IoOutcome::Space {
                 free: 1 << 40,

@@ -1,0 +1,50 @@
+"""A disk that does not answer for longer than the fence allows: clients are told at once, and nothing is lost."""
+
+import shutil
+import socket
+
+import pytest
+from bench import BlockBench
+from machine import scratch, wait_until
+
+
+@pytest.fixture
+def bench():
+    home = scratch("powercut-stall-")
+    running = BlockBench(home)
+    running.broker.flags += ["--set", "storage.stall-fence=3s"]
+    with running:
+        yield running
+        print(running.broker.log()[-6000:])
+    shutil.rmtree(home)
+
+
+def is_refused(address):
+    host, port = address.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_a_disk_that_does_not_come_back_is_fenced_its_clients_are_told_and_nothing_is_lost(bench):
+    bench.produce_all(100, 1_000)
+    host, port = bench.broker.address.rsplit(":", 1)
+    waiting = [socket.create_connection((host, int(port)), timeout=60) for _ in range(8)]
+    bench.recorder.say("stall 120000")
+    producer = bench.producer(timeout_ms=3_000)
+    bench.produce(producer, 20, 1_000)
+    for connection in waiting:
+        assert connection.recv(1) == b"", "the connection ends while the disk still stalls"
+        connection.close()
+    wait_until("connections are refused", lambda: is_refused(bench.broker.address), 10)
+    assert "has not come back" in bench.broker.log()
+    assert "the disk stalls" in bench.broker.log()
+    producer.flush(10)
+    bench.recorder.say("heal")
+    wait_until("the broker ends", bench.has_ended, 60)
+    assert bench.broker.process.returncode > 0
+    bench.restart()
+    bench.produce_all(100, 1_000)
+    bench.verify()
