@@ -206,6 +206,9 @@ pub enum MetadataError {
     /// A bound of `model::limits` was reached.
     #[error("{0}")]
     LimitReached(String),
+    /// The metadata log finds no room on its device; nothing was changed.
+    #[error("the disk is full: metadata cannot be changed until space is freed")]
+    NoRoom,
 }
 
 /// Why a consumer-group command failed.  spec: kafka.md 4.8

@@ -29,7 +29,7 @@ pub(crate) async fn boot(voter: &mut Voter, config: &ControlConfig) -> Result<()
     voter.campaign();
     voter.drive().await?;
     if !voter.is_leader() {
-        return Err(ControlError::NotElected);
+        return Err(voter.stuck_cause().unwrap_or(ControlError::NotElected));
     }
     register(voter, config, prng.bytes16()).await?;
     if voter.image().topic_by_name(OFFSETS_TOPIC).is_none() {
@@ -103,6 +103,8 @@ async fn commit(
             .into_iter()
             .collect::<Result<(), MetadataError>>()
             .map_err(refused),
-        None => Err(refused(MetadataError::TimedOut)),
+        None => Err(voter
+            .stuck_cause()
+            .unwrap_or_else(|| refused(MetadataError::TimedOut))),
     }
 }

@@ -3,11 +3,11 @@
 //! Owns: carrying out planned writes durably, loading everything at start.
 //! Never: retries a failed write or flush (A10); reads what might not be durable.
 //! Invariants: a write is durable, its directory entry included, when `exec` returns; the directory of a new
-//! node appears as a whole or not at all.
+//! node appears as a whole or not at all; what found no room left nothing behind, so that it may be tried again.
 //! Source: reliability.md 1.12, 2.1, 2.7.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -20,6 +20,10 @@ use raft_host::limits::{LOG_FILE_BYTES, SNAPSHOT_BYTES_MAX};
 use raft_host::{Files, Write};
 
 use crate::settings::ControlError;
+
+mod room;
+
+use room::{Unwritten, reserve};
 
 /// Name of the directory below the data directory.
 pub(crate) const NAME: &str = "raft";
@@ -109,19 +113,28 @@ impl RaftDirectory {
         Ok(files)
     }
 
-    /// Carries out writes in order, each durable before the next.
+    /// Carries out writes in order, each durable before the next, up to one that finds no room.
     ///
     /// # Errors
     /// The device failed; what it holds of this write is unknown.
-    pub(crate) fn exec_all(&mut self, writes: &[Write]) -> Result<(), ControlError> {
-        writes.iter().try_for_each(|write| {
+    pub(crate) fn exec_all(&mut self, writes: &[Write]) -> Result<Carried, ControlError> {
+        for (done, write) in writes.iter().enumerate() {
             let (what, name) = describe(write);
-            self.exec(write)
-                .map_err(|source| io_error(what, &self.path.join(name), source))
-        })
+            let path = self.path.join(name);
+            let failed = |source| io_error(what, &path, source);
+            match self.exec(write) {
+                Ok(()) => {}
+                Err(Unwritten::NoRoom(source)) => {
+                    let cause = failed(source);
+                    return Ok(Carried::UpTo { done, cause });
+                }
+                Err(Unwritten::Failed(source)) => return Err(failed(source)),
+            }
+        }
+        Ok(Carried::All)
     }
 
-    fn exec(&mut self, write: &Write) -> io::Result<()> {
+    fn exec(&mut self, write: &Write) -> Result<(), Unwritten> {
         match write {
             Write::Create { name, head, len } => self.create(name, head, *len),
             Write::WriteAt {
@@ -129,9 +142,10 @@ impl RaftDirectory {
                 position,
                 bytes,
             } => {
+                // The space was filled when the file was made: lack of room is as bad as any failure here.
                 let file = self.file(name)?;
                 file.write_all_at(bytes, *position)?;
-                file.sync_data()
+                Ok(file.sync_data()?)
             }
             Write::Replace { name, bytes } => {
                 self.open.remove(name);
@@ -141,29 +155,21 @@ impl RaftDirectory {
                 self.open.remove(name);
                 match fs::remove_file(self.path.join(name)) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                    outcome => outcome,
+                    outcome => Ok(outcome?),
                 }
             }
         }
     }
 
-    fn create(&mut self, name: &str, head: &[u8], len: u64) -> io::Result<()> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(self.path.join(name))?;
-        file.write_all_at(head, 0)?;
-        // Real zeros, not a hole: later writes must not need space or change the file's extents.
-        let zeros = vec![0; FILL_BYTES];
-        let mut position = head.len() as u64;
-        while position < len {
-            let piece = usize::try_from(len - position)
-                .unwrap_or(FILL_BYTES)
-                .min(FILL_BYTES);
-            file.write_all_at(zeros.get(..piece).unwrap_or_default(), position)?;
-            position += piece as u64;
-        }
+    fn create(&mut self, name: &str, head: &[u8], len: u64) -> Result<(), Unwritten> {
+        let path = self.path.join(name);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        let file = room::made(&path, &options, |file| {
+            reserve(file, len)?;
+            file.write_all_at(head, 0)?;
+            fill(file, head.len() as u64, len)
+        })?;
         file.sync_all()?;
         sync_directory(&self.path)?;
         // Only the newest log file is written to.
@@ -185,6 +191,20 @@ impl RaftDirectory {
             .get(name)
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+}
+
+/// How far a list of writes came.
+#[derive(Debug)]
+pub(crate) enum Carried {
+    /// Every one is durable.
+    All,
+    /// So many are; the next one found no room.
+    UpTo {
+        /// Durable ones.
+        done: usize,
+        /// What was tried, and the answer.
+        cause: ControlError,
+    },
 }
 
 /// What reading may do to the directory.
@@ -227,23 +247,37 @@ fn prepare(data_dir: &Path, first: &[Write]) -> io::Result<()> {
         path: new.clone(),
         open: BTreeMap::new(),
     };
-    first.iter().try_for_each(|write| directory.exec(write))?;
+    let made = first.iter().try_for_each(|write| directory.exec(write));
+    made.map_err(Unwritten::into_source)?;
     sync_directory(&new)?;
     fs::rename(&new, data_dir.join(NAME))?;
     sync_directory(data_dir)
 }
 
-fn replace(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+fn replace(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), Unwritten> {
     let temporary = directory.join(format!("{name}{TEMPORARY_SUFFIX}"));
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&temporary)?;
-    file.write_all_at(bytes, 0)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    let file = room::made(&temporary, &options, |file| {
+        reserve(file, bytes.len() as u64)?;
+        file.write_all_at(bytes, 0)
+    })?;
     file.sync_all()?;
     fs::rename(&temporary, directory.join(name))?;
-    sync_directory(directory)
+    Ok(sync_directory(directory)?)
+}
+
+/// Writes zeros, not a hole: later writes must not need space or change the file's extents.
+fn fill(file: &File, mut position: u64, len: u64) -> io::Result<()> {
+    let zeros = vec![0; FILL_BYTES];
+    while position < len {
+        let piece = usize::try_from(len - position)
+            .unwrap_or(FILL_BYTES)
+            .min(FILL_BYTES);
+        file.write_all_at(zeros.get(..piece).unwrap_or_default(), position)?;
+        position += piece as u64;
+    }
+    Ok(())
 }
 
 fn read_whole(path: &Path, access: Access) -> io::Result<Vec<u8>> {

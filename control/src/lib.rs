@@ -15,6 +15,7 @@ mod mailbox;
 mod service;
 mod settings;
 mod voter;
+mod waiting;
 
 pub use check::{MetadataFinding, MetadataSeverity, check};
 pub use handle::{ControlHandle, start};

@@ -6,13 +6,18 @@
 //! Source: reliability.md 1.11, architecture.md section 1.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use api::error::MetadataError;
 use broker::metadata::MetadataResult;
 use broker::metadata::codec::encode_command;
 use broker::{CoreMessage, CorePort, Proposal};
-use glommio::io::PollableFd;
+use glommio::io::{PollState, PollableFd};
+use glommio::timer::Timer;
 use model::fatal::{Fatal, Reason};
 use model::ids::{MetaIndex, ShardId};
 
@@ -83,10 +88,7 @@ impl Service {
         let event = PollableFd::new(event).map_err(|error| broken(error.to_string()))?;
         loop {
             if self.mailbox.is_empty() {
-                event
-                    .readable()
-                    .await
-                    .map_err(|error| broken(error.to_string()))?;
+                self.wait(&event).await?;
             }
             self.mailbox.reset();
             let course = self.take_mail();
@@ -97,6 +99,21 @@ impl Service {
                 return Ok(());
             }
         }
+    }
+
+    /// Until there is news, or something that found no room is tried again.
+    async fn wait(&self, event: &PollableFd<OwnedFd>) -> Result<(), Fatal> {
+        let Some(retry) = self.voter.next_retry() else {
+            let news = event.readable().await;
+            return news.map_err(|error| broken(error.to_string()));
+        };
+        let mut due = pin!(Timer::new(retry.left()));
+        let mut state = PollState::default();
+        let either = poll_fn(|context| match event.poll_readable(context, &mut state) {
+            Poll::Ready(news) => Poll::Ready(news),
+            Poll::Pending => due.as_mut().poll(context).map(|_| Ok(())),
+        });
+        either.await.map_err(|error| broken(error.to_string()))
     }
 
     fn take_mail(&mut self) -> Course {
@@ -113,8 +130,12 @@ impl Service {
 
     fn propose(&mut self, proposal: Proposal) {
         let Proposal { shard, id, command } = proposal;
+        if self.voter.is_stuck() {
+            return self.refuse(shard, id, MetadataError::NoRoom);
+        }
         if self.askers.len() + self.answers.len() >= PROPOSALS_MAX {
-            return self.refuse(shard, id, "too many metadata changes wait".to_owned());
+            let why = "too many metadata changes wait".to_owned();
+            return self.refuse(shard, id, MetadataError::LimitReached(why));
         }
         let position = encode_command(&command)
             .map_err(|error| error.to_string())
@@ -129,12 +150,12 @@ impl Service {
                 let old = self.askers.insert(position.index, asker);
                 assert!(old.is_none(), "one proposal per log index");
             }
-            Err(why) => self.refuse(shard, id, why),
+            Err(why) => self.refuse(shard, id, MetadataError::LimitReached(why)),
         }
     }
 
-    fn refuse(&mut self, shard: ShardId, id: u64, why: String) {
-        let result = Err(MetadataError::LimitReached(why));
+    fn refuse(&mut self, shard: ShardId, id: u64, why: MetadataError) {
+        let result = Err(why);
         self.answers.push_back(Answer {
             after: self.delivered,
             shard,

@@ -109,3 +109,19 @@ pub enum ControlError {
     #[error("the control thread ended while it started")]
     Ended,
 }
+
+impl ControlError {
+    /// Whether the device had no room for the metadata log; nothing is lost then.
+    #[must_use]
+    pub fn is_no_room(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            ),
+            Self::UnknownFile(_) | Self::Restore(_) | Self::Config(_) | Self::Image(_) => false,
+            Self::System { .. } | Self::NotElected | Self::Refused { .. } => false,
+            Self::Fatal(_) | Self::Ended => false,
+        }
+    }
+}

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::error::MetadataError;
 use api::metadata::{BrokerEndpoint, ConfigChange, ConfigOp, ConfigResource};
 use broker::metadata::{Change, Image, MetadataCommand, MetadataResult, OFFSETS_TOPIC, TopicSpec};
 use broker::{BrokerConfig, ControlPort, CoreMessage, CorePort, Proposal};
@@ -19,11 +20,16 @@ use model::ids::{BrokerId, MetaIndex, ShardId, TopicId};
 use raft_host::RestoreError;
 use tempfile::TempDir;
 
+use crate::directory::tests::FULL;
 use crate::mailbox::{MAIL_MAX, mailbox};
 use crate::{ControlConfig, ControlError, ControlHandle, Port, start};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an answer is waited for that may not come.
+const SHORT: Duration = Duration::from_millis(200);
 const SHARDS: u16 = 2;
+
+type Answer = (u64, Result<MetadataResult, MetadataError>);
 
 struct FakeCore(Sender<CoreMessage>);
 
@@ -119,12 +125,46 @@ impl World {
         (image, changes)
     }
 
-    fn answer(&mut self) -> (u64, Result<MetadataResult, api::error::MetadataError>) {
-        let message = self.cores[1].recv_timeout(PATIENCE).unwrap();
+    fn answer(&mut self) -> Answer {
+        self.answer_within(PATIENCE).unwrap()
+    }
+
+    fn answer_within(&mut self, time: Duration) -> Option<Answer> {
+        let message = self.cores[1].recv_timeout(time).ok()?;
         let CoreMessage::Proposed { id, result } = message else {
             panic!("{message:?} is no answer");
         };
-        (id, result)
+        Some((id, result))
+    }
+
+    /// Proposes large changes, one after the other, until one is not answered.
+    fn propose_until_stuck(&mut self) -> u64 {
+        for _ in 0..1_000 {
+            let mut known = topic(OFFSETS_TOPIC, 1);
+            if let MetadataCommand::CreateTopics(specs) = &mut known {
+                specs[0].assignment = vec![vec![BrokerId::new(1)]; 10_000];
+            }
+            let id = self.propose(known);
+            match self.answer_within(SHORT) {
+                Some((answered, result)) => {
+                    assert_eq!(answered, id);
+                    assert!(matches!(result, Ok(MetadataResult::Each(each)) if each[0].is_err()));
+                }
+                None => return id,
+            }
+        }
+        panic!("there is room");
+    }
+
+    /// Proposes until there is an answer.
+    fn refusal_while_stuck(&mut self) -> MetadataError {
+        for _ in 0..100 {
+            self.propose(MetadataCommand::AllocateProducerIds(BrokerId::new(1)));
+            if let Some((_, result)) = self.answer_within(SHORT) {
+                return result.unwrap_err();
+            }
+        }
+        panic!("no answer");
     }
 
     /// Proposes, applies everywhere, checks the answer.
@@ -381,10 +421,7 @@ fn a_command_over_a_bound_is_refused_and_nothing_else_happens() {
     };
     world.propose(MetadataCommand::AlterConfigs(vec![change]));
     let refused = world.answer().1;
-    assert!(matches!(
-        refused,
-        Err(api::error::MetadataError::LimitReached(_))
-    ));
+    assert!(matches!(refused, Err(MetadataError::LimitReached(_))));
     world.commit(topic("still-works", 1));
 }
 
@@ -407,6 +444,80 @@ fn a_failed_write_is_fatal_and_nothing_is_answered_after_it() {
         .try_iter()
         .filter(|message| matches!(message, CoreMessage::Proposed { .. }));
     assert!(answered.count() < 20);
+}
+
+#[test]
+fn a_full_device_refuses_changes_until_there_is_room_and_takes_them_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::start(config(dir.path(), 1));
+    fs::write(dir.path().join(FULL), b"").unwrap();
+    let first = world.propose_until_stuck();
+    assert_eq!(world.refusal_while_stuck(), MetadataError::NoRoom);
+    fs::remove_file(dir.path().join(FULL)).unwrap();
+    let (answered, result) = world.answer();
+    assert_eq!(answered, first, "what was proposed before is not lost");
+    assert!(result.is_ok());
+    while world.answer_within(SHORT).is_some() {}
+    world.commit(topic("after", 1));
+    world.handle.shutdown();
+    let world = World::start(config(dir.path(), 2));
+    assert!(world.image.topic_by_name("after").is_some());
+}
+
+#[test]
+fn a_stop_does_not_wait_for_room_and_a_start_without_room_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::start(config(dir.path(), 1));
+    world.commit(topic("before", 1));
+    fs::write(dir.path().join(FULL), b"").unwrap();
+    world.propose_until_stuck();
+    world.handle.shutdown();
+    let said = refusal(config(dir.path(), 2));
+    assert!(said.is_no_room(), "{said}");
+    fs::remove_file(dir.path().join(FULL)).unwrap();
+    let world = World::start(config(dir.path(), 3));
+    assert!(world.image.topic_by_name("before").is_some());
+}
+
+#[test]
+fn a_first_start_without_room_leaves_a_directory_in_which_the_next_one_succeeds() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(FULL), b"").unwrap();
+    let said = refusal(config(dir.path(), 1));
+    assert!(said.is_no_room(), "{said}");
+    fs::remove_file(dir.path().join(FULL)).unwrap();
+    World::start(config(dir.path(), 2)).commit(topic("works", 1));
+}
+
+#[test]
+fn changes_go_on_while_a_snapshot_finds_no_room_and_it_is_written_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut short = config(dir.path(), 1);
+    short.snapshot_entries = 5;
+    let mut world = World::start(short);
+    let count = |dir: &TempDir| {
+        let entries = fs::read_dir(dir.path().join("raft")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names
+            .filter(|name| name.starts_with("snapshot-") && !name.ends_with(".tmp"))
+            .count()
+    };
+    fs::write(dir.path().join(FULL), b"").unwrap();
+    let before = count(&dir);
+    for number in 1..=40 {
+        world.commit(topic(&format!("t{number}"), number));
+    }
+    assert_eq!(count(&dir), before);
+    fs::remove_file(dir.path().join(FULL)).unwrap();
+    let tries = (0..1_000).take_while(|_| {
+        world.propose(MetadataCommand::AllocateProducerIds(BrokerId::new(1)));
+        assert!(world.answer().1.is_ok());
+        let is_missing = count(&dir) == before;
+        assert!(!is_missing || world.answer_within(SHORT).is_none());
+        is_missing
+    });
+    assert!(tries.count() < 1_000, "the snapshot is written");
+    assert!(count(&dir) > before);
 }
 
 #[test]

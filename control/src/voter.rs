@@ -2,8 +2,9 @@
 //!
 //! Owns: the order of writing, handing over and applying.
 //! Never: answers or delivers; `service` does.
-//! Invariants: nothing is applied before its writes are durable; a failed write ends everything.
-//! Source: reliability.md 1.12.
+//! Invariants: nothing is applied before its writes are durable; a failed write ends everything; what finds no room
+//! waits, and nothing is proposed meanwhile.
+//! Source: reliability.md 1.12, 2.7.
 
 use std::sync::Arc;
 
@@ -18,8 +19,9 @@ use raft_host::{
     Entry, HostConfig, Position, ProposeError, RaftHost, Ready, Restored, Write, bootstrap, restore,
 };
 
-use crate::directory::RaftDirectory;
+use crate::directory::{Carried, RaftDirectory};
 use crate::settings::{ControlConfig, ControlError};
+use crate::waiting::{Retry, Stuck};
 
 /// Ticks are not used by a sole voter; these are the proportions for when there are more.
 const ELECTION_TICKS: usize = 10;
@@ -40,6 +42,10 @@ pub(crate) struct Voter {
     /// Away while a write is under way on the helper thread.
     directory: Option<RaftDirectory>,
     image: Arc<Image>,
+    /// Entries that find no room.
+    stuck: Option<Stuck<Ready>>,
+    /// A snapshot that finds no room; entries go on without it.
+    stuck_snapshot: Option<Stuck<()>>,
 }
 
 impl Voter {
@@ -49,7 +55,9 @@ impl Voter {
         let first = bootstrap(&identity, &[identity.node]);
         let mut directory = RaftDirectory::open(&config.data_dir, &first)?;
         let restored = restore(&directory.load()?, &identity)?;
-        directory.exec_all(&restored.writes)?;
+        if let Carried::UpTo { cause, .. } = directory.exec_all(&restored.writes)? {
+            return Err(cause);
+        }
         log_restored(&restored);
         let image = match &restored.snapshot {
             Some(snapshot) => load_image(&snapshot.data, snapshot.index)?,
@@ -68,6 +76,8 @@ impl Voter {
             host,
             directory: Some(directory),
             image: Arc::new(image),
+            stuck: None,
+            stuck_snapshot: None,
         })
     }
 
@@ -87,22 +97,64 @@ impl Voter {
         self.host.propose(data)
     }
 
+    /// Whether entries wait for room; nothing can be proposed meanwhile.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.is_some()
+    }
+
+    /// What found no room last.
+    pub(crate) fn stuck_cause(&mut self) -> Option<ControlError> {
+        self.stuck.take().map(|stuck| stuck.cause)
+    }
+
+    /// When [`Self::drive`] will try again what found no room.
+    pub(crate) fn next_retry(&self) -> Option<Retry> {
+        let entries = self.stuck.as_ref().map(|stuck| stuck.retry);
+        let snapshot = self.stuck_snapshot.as_ref().map(|stuck| stuck.retry);
+        entries.into_iter().chain(snapshot).min()
+    }
+
     /// Does everything that is to be done: writes, applies, takes a snapshot if one is due.
     pub(crate) async fn drive(&mut self) -> Result<Progress, Fatal> {
         let mut progress = Progress::default();
-        while let Some(ready) = self.host.poll_ready() {
-            self.carry_out(ready, &mut progress).await?;
-            if self.host.is_snapshot_due() {
-                self.take_snapshot().await?;
+        if let Some(stuck) = self.stuck.take() {
+            match stuck.retry.is_due() {
+                true => {
+                    self.carry_out(stuck.writes, stuck.then, &mut progress)
+                        .await?
+                }
+                false => self.stuck = Some(stuck),
             }
+        }
+        if let Some(stuck) = self.stuck_snapshot.take_if(|stuck| stuck.retry.is_due()) {
+            self.write_snapshot(stuck.writes).await?;
+        }
+        while self.stuck.is_none()
+            && let Some(mut ready) = self.host.poll_ready()
+        {
+            let addressed = ready.messages.len() + ready.messages_after.len();
+            assert!(addressed == 0, "a sole voter sends no messages");
+            let writes = std::mem::take(&mut ready.writes);
+            self.carry_out(writes, ready, &mut progress).await?;
         }
         Ok(progress)
     }
 
-    async fn carry_out(&mut self, ready: Ready, progress: &mut Progress) -> Result<(), Fatal> {
-        let addressed = ready.messages.len() + ready.messages_after.len();
-        assert!(addressed == 0, "a sole voter sends no messages");
-        self.write(ready.writes).await?;
+    /// Writes, then hands over and applies; without room it waits instead.
+    async fn carry_out(
+        &mut self,
+        writes: Vec<Write>,
+        ready: Ready,
+        progress: &mut Progress,
+    ) -> Result<(), Fatal> {
+        if let Some(left) = self.write(writes).await? {
+            tracing::error!(
+                cause = %left.cause,
+                "no room for the metadata log: changes of metadata are refused until there is"
+            );
+            self.stuck = Some(left.before(ready));
+            return Ok(());
+        }
         self.host.handle_persisted();
         if let Some(snapshot) = ready.install {
             let image = load_image(&snapshot.data, snapshot.index);
@@ -112,6 +164,10 @@ impl Voter {
             let index = entry.index;
             self.apply(entry, progress)?;
             self.host.handle_applied(index);
+        }
+        if self.host.is_snapshot_due() {
+            let write = self.host.plan_snapshot(encode_image(&self.image));
+            self.write_snapshot(vec![write]).await?;
         }
         Ok(())
     }
@@ -135,34 +191,48 @@ impl Voter {
         Ok(())
     }
 
-    async fn take_snapshot(&mut self) -> Result<(), Fatal> {
-        let write = self.host.plan_snapshot(encode_image(&self.image));
-        self.write(vec![write]).await?;
+    /// Without room it waits: the log goes on, as long as there is room for that.
+    async fn write_snapshot(&mut self, writes: Vec<Write>) -> Result<(), Fatal> {
+        if let Some(left) = self.write(writes).await? {
+            tracing::warn!(cause = %left.cause, "no room for a snapshot of the metadata: tried again later");
+            self.stuck_snapshot = Some(left);
+            return Ok(());
+        }
         let removals = self.host.handle_snapshot_written();
         tracing::info!(
             index = self.image.index().get(),
             files_removed = removals.len(),
             "metadata snapshot written"
         );
-        self.write(removals).await
+        match self.write(removals).await? {
+            Some(left) => Err(fatal(left.cause.to_string())),
+            None => Ok(()),
+        }
     }
 
-    /// Writes on the helper thread, so that the executor stays free.
-    async fn write(&mut self, writes: Vec<Write>) -> Result<(), Fatal> {
+    /// Writes on the helper thread, so that the executor stays free; gives back what found no room.
+    async fn write(&mut self, mut writes: Vec<Write>) -> Result<Option<Stuck<()>>, Fatal> {
         if writes.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         assert!(self.directory.is_some(), "one write at a time");
         let Some(mut directory) = self.directory.take() else {
-            return Ok(());
+            return Ok(None);
         };
         let work = glommio::executor().spawn_blocking(move || {
             let outcome = directory.exec_all(&writes);
-            (directory, outcome)
+            (directory, writes, outcome)
         });
-        let (directory, outcome) = work.await;
+        let (directory, outcome);
+        (directory, writes, outcome) = work.await;
         self.directory = Some(directory);
-        outcome.map_err(|error| fatal(error.to_string()))
+        match outcome.map_err(|error| fatal(error.to_string()))? {
+            Carried::All => Ok(None),
+            Carried::UpTo { done, cause } => {
+                writes.drain(..done);
+                Ok(Some(Stuck::new(writes, cause)))
+            }
+        }
     }
 }
 

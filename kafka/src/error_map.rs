@@ -174,6 +174,7 @@ pub(crate) fn metadata(error: &MetadataError) -> Code {
         MetadataError::Policy(_) | MetadataError::LimitReached(_) => Code::PolicyViolation,
         MetadataError::DeletionDisabled => Code::TopicDeletionDisabled,
         MetadataError::TimedOut => Code::RequestTimedOut,
+        MetadataError::NoRoom => Code::KafkaStorageError,
     }
 }
 

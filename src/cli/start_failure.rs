@@ -8,6 +8,11 @@
 use super::failure::{Failure, Kind};
 use crate::boot::BootError;
 
+const NO_ROOM: (Kind, &str) = (
+    Kind::Unavailable,
+    "free space on the device of --data-dir and start it again; nothing acknowledged is lost",
+);
+
 /// The failure to show for `error`.
 pub(super) fn of(error: &BootError) -> Failure {
     let (kind, fix) = match error {
@@ -16,6 +21,8 @@ pub(super) fn of(error: &BootError) -> Failure {
             "stop the broker that uses this directory, or give another with --data-dir DIR",
         ),
         BootError::Directory(cause) => (Kind::Failed, cause.fix()),
+        BootError::Control(cause) if cause.is_no_room() => NO_ROOM,
+        BootError::Recovery(cause) if cause.is_no_room() => NO_ROOM,
         BootError::Recovery(_) => (
             Kind::Failed,
             "run `rapidmq check DIR`: it names every damaged file; restore those from a copy",

@@ -6,14 +6,27 @@
 //! Source: reliability.md 2.1.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
 use raft_host::Write;
 use raft_host::files::{HARD_STATE_NAMES, log_name, snapshot_name};
 
-use super::RaftDirectory;
+use super::{Carried, RaftDirectory};
 use crate::ControlError;
+
+/// While a data directory has a file of this name, new files of its metadata log find no room.
+pub(crate) const FULL: &str = "full";
+
+/// What a full device would say to a new file.
+pub(super) fn room_at(path: &Path) -> io::Result<()> {
+    let data_dir = path.parent().and_then(Path::parent);
+    match data_dir.is_some_and(|dir| dir.join(FULL).exists()) {
+        true => Err(io::ErrorKind::StorageFull.into()),
+        false => Ok(()),
+    }
+}
 
 fn first() -> Vec<Write> {
     HARD_STATE_NAMES.map(|name| replace(name, b"state")).into()
@@ -80,6 +93,37 @@ fn writes_are_found_again() {
     let remove = Write::Remove { name };
     directory.exec_all(&[remove.clone(), remove]).unwrap();
     assert!(directory.load().unwrap().logs.is_empty());
+}
+
+#[test]
+fn a_write_without_room_leaves_nothing_behind_and_can_be_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut directory = open(dir.path());
+    let create = Write::Create {
+        name: log_name(1),
+        head: Bytes::from_static(b"head"),
+        len: 8_192,
+    };
+    let writes = [
+        Write::Remove { name: log_name(0) },
+        create,
+        replace(&snapshot_name(9), b"snapshot"),
+    ];
+    fs::write(dir.path().join(FULL), b"").unwrap();
+    for left in [&writes[..], &writes[2..]] {
+        let carried = directory.exec_all(left).unwrap();
+        let Carried::UpTo { done, cause } = carried else {
+            panic!("there is no room");
+        };
+        assert_eq!(done, left.len().saturating_sub(2));
+        assert!(matches!(cause, ControlError::Io { .. }));
+        assert_eq!(fs::read_dir(dir.path().join("raft")).unwrap().count(), 2);
+    }
+    fs::remove_file(dir.path().join(FULL)).unwrap();
+    assert!(matches!(directory.exec_all(&writes).unwrap(), Carried::All));
+    let files = directory.load().unwrap();
+    assert_eq!(files.logs[0].1.len(), 8_192);
+    assert_eq!(files.snapshots[0], (9, b"snapshot".to_vec()));
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn transient_states_have_retriable_codes() {
         group(GroupError::Storage),
         group(GroupError::NotCoordinator),
         metadata(&MetadataError::TimedOut),
+        metadata(&MetadataError::NoRoom),
     ];
     for code in codes {
         assert!(retriable.contains(&code.to_wire()), "{code:?}");

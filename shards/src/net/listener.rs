@@ -8,11 +8,19 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 /// Connections that may wait to be accepted, per core. The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// How often a taken address is tried again: the kernel takes the ring of a process that was killed apart after the
+/// process is gone, and with it the sockets.
+const PROBES_MAX: usize = 40;
+
+/// Time between two tries.
+const PROBE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +50,7 @@ impl Listeners {
         if address.port() != 0 {
             // SO_REUSEPORT would let two brokers of one user share the port, each getting half of
             // the connections: a plain socket finds that out.
-            probe(address).map_err(error)?;
+            probe_patiently(address, pause).map_err(error)?;
         }
         let first = listen(address).map_err(error)?;
         let bound = first.local_addr().map_err(error)?;
@@ -75,6 +83,25 @@ fn socket(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     Ok(socket)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing else runs yet, and nothing tells when a socket is gone"
+)]
+fn pause() {
+    std::thread::sleep(PROBE_PAUSE);
+}
+
+/// Waits for a predecessor's sockets to go.
+pub(super) fn probe_patiently(address: SocketAddr, mut pause: impl FnMut()) -> io::Result<()> {
+    for _ in 1..PROBES_MAX {
+        match probe(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => pause(),
+            outcome => return outcome,
+        }
+    }
+    probe(address)
 }
 
 fn probe(address: SocketAddr) -> io::Result<()> {

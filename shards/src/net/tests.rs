@@ -1,10 +1,12 @@
-//! Tests of timers and of the rate of log lines.
+//! Tests of timers, of the rate of log lines, and of taken addresses.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use model::ids::ConnectionId;
 use model::time::Instant;
 
+use super::listener::probe_patiently;
 use super::report::Reporter;
 use super::timers::Timers;
 
@@ -31,4 +33,17 @@ fn log_lines_are_limited_per_second() {
     let admitted = (0..100).filter(|_| reporter.admit(at(5))).count();
     assert_eq!(admitted, 10);
     assert!(reporter.admit(at(6)), "a new second has new lines");
+}
+
+#[test]
+fn an_address_that_a_predecessor_still_holds_is_waited_for_and_one_that_stays_taken_is_refused() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap();
+    let mut pauses = 0;
+    let refused = probe_patiently(address, || pauses += 1).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(pauses, 39);
+    let mut holder = Some(holder);
+    probe_patiently(address, || holder = None).unwrap();
+    assert!(holder.is_none());
 }
