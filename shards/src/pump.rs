@@ -160,7 +160,7 @@ impl<M: Machine> Pump<M> {
     ///
     /// # Errors
     /// The process must end.
-    pub(crate) fn run(mut self) -> Result<(), Fatal> {
+    pub(crate) fn run(&mut self) -> Result<(), Fatal> {
         self.ring.start(Operation::Event {
             waker: Arc::clone(&self.waker),
             count: Box::default(),

@@ -369,7 +369,7 @@ fn run_core<M: Machine>(own: Own<M>, shared: Shared) {
     let ready = shared.ready.clone();
     let reports = shared.reports.clone();
     let on_fatal = Arc::clone(&shared.on_fatal);
-    let pump = match give_birth(own, shared) {
+    let mut pump = match give_birth(own, shared) {
         Ok(pump) => pump,
         Err(error) => {
             // Main may have given up already because another core failed.
@@ -379,6 +379,7 @@ fn run_core<M: Machine>(own: Own<M>, shared: Shared) {
     };
     drop(ready.send(Ok(())));
     drop(ready);
+    // The pump lives on while `on_fatal` runs: its ring waits for I/O when it goes, which may never end.
     if let Err(fatal) = pump.run() {
         on_fatal(&fatal);
         drop(reports.send(Report::Fatal(shard, fatal)));
