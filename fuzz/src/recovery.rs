@@ -5,6 +5,8 @@
 //! Invariants: the same input is the same case; a directory is built once.
 //! Source: reliability.md 2.4 to 2.6, 3.6.
 
+#[path = "../../storage/tests/it/kit/evidence.rs"]
+pub(crate) mod evidence;
 #[path = "../../storage/tests/it/kit/judge.rs"]
 #[expect(dead_code, reason = "the tests of storage use more of it")]
 pub(crate) mod judge;

@@ -8,7 +8,7 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use storage::format::frame::{Frame, FrameKind};
+use storage::format::frame::{Beside, Frame, FrameKind};
 use storage::format::index_file::IndexFile;
 use storage::format::journal::{self, JournalHeader};
 use storage::format::manifest::{self, ManifestHeader};
@@ -101,6 +101,7 @@ fn framed(kind: FrameKind, input: &[u8]) {
         count: u32::from(u16::from_le_bytes(*count)),
         body_len: u32::try_from(body.len()).expect("inputs are small"),
         flags: 0,
+        beside: Beside::default(),
     };
     let encoded = frame.encode(kind, vec![Bytes::copy_from_slice(body)]);
     let mut bytes = encoded.pieces.concat();

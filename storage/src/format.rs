@@ -23,6 +23,10 @@ mod tests;
 /// Version of every file written by this build.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// Flag in the header block of a journal or segment file: no group uses the last block, so a file that ends where a
+/// group does was cut.
+pub const FLAG_END_KEPT: u32 = 1;
+
 /// A unique identifier of a file or a lineage of files.
 pub type Uid = [u8; 16];
 

@@ -5,7 +5,7 @@ use model::ids::{BrokerId, PartitionId, ShardId, TopicId, TopicPartition};
 use model::offset::{LeaderEpoch, Offset};
 use storage::LogId;
 use storage::format::cursor::Writer;
-use storage::format::frame::{Frame, FrameKind};
+use storage::format::frame::{Beside, Frame, FrameKind};
 use storage::format::index_file::{Entry, IndexFile};
 use storage::format::journal::{AppendEntry, GroupBuilder, JournalHeader, SegDurableEntry};
 use storage::format::manifest::{ManifestHeader, Record};
@@ -89,6 +89,7 @@ fn journal_header() -> JournalHeader {
         number: 1,
         first_seq: 9,
         shard: ShardId::new(1),
+        flags: 1,
     }
 }
 
@@ -133,6 +134,7 @@ fn frame() -> Frame {
         count: 0,
         body_len: 0,
         flags: 0,
+        beside: Beside::default(),
     }
 }
 

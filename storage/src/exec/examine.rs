@@ -20,6 +20,7 @@ use super::lost_records;
 use super::manifest_state::ManifestState;
 use super::replay::LogReplay;
 use super::segment_batches::BatchDepth;
+use crate::format::frame::Beside;
 use crate::store::LogId;
 
 /// How a directory is read.
@@ -69,20 +70,20 @@ pub(crate) fn examine<D: Disk>(
         adopted
             .iter()
             .for_each(|record| examined.state.apply(record));
-        examined.read(disk, reading, &distrusted)?;
+        examined.read(disk, reading, (ending.journal, &distrusted))?;
         let refuted = examined.refuted();
         if !refuted.is_empty() {
             // Their producers come from the log alone, which may be read for the first time then.
             distrusted.extend(refuted);
             continue;
         }
-        let files = (reading.shard, strays.unknown.as_slice());
+        let files = (reading.shard, strays.unknown.as_slice(), ending.at);
         let Some(sign) = lost_records::look(disk, files, &examined)? else {
             examined.strays = strays;
             return Ok(examined);
         };
         // A torn end may have held the record of this very journal; anything else may be missing, too.
-        match sign.lineage.filter(|_| ending == ManifestEnd::Torn) {
+        match sign.lineage.filter(|_| ending.is_torn) {
             Some(lineage) => strays.adopt_lineage((reading.shard, lineage), &mut found),
             None => {
                 examined.refusal =
@@ -118,10 +119,11 @@ impl Examined {
         &mut self,
         disk: &D,
         reading: Reading,
-        distrusted: &BTreeSet<LogId>,
+        (journal, distrusted): (Beside, &BTreeSet<LogId>),
     ) -> Result<(), RecoverError> {
         if !self.is_clean {
-            self.journals = JournalScan::run(disk, reading.shard, &self.state, &mut self.findings)?;
+            let known = (&self.state, journal);
+            self.journals = JournalScan::run(disk, reading.shard, known, &mut self.findings)?;
         }
         let with = ScanWith {
             journals: &self.journals,

@@ -18,11 +18,11 @@ use super::failure::{InFile, RecoverError};
 use super::finding::{Finding, Findings, Severity};
 use super::journal_walk::{FIRST_GROUP, Met, WalkFrom, walk_file};
 use super::manifest_state::{JournalState, ManifestState};
-use super::manifest_walk::newer_in;
-use crate::format::frame::{Frame, FrameKind};
+use super::manifest_walk::{BLOCK, newer_in};
+use crate::format::frame::{Beside, Frame, FrameKind, lineage_tag};
 use crate::format::journal::{Entry, JournalHeader, SegDurableEntry, entries};
 use crate::format::layout::journal_path;
-use crate::format::{FormatError, Uid};
+use crate::format::{FLAG_END_KEPT, FormatError, Uid};
 use crate::io::IoError;
 use crate::store::LogId;
 
@@ -71,6 +71,8 @@ pub(crate) struct Lineage {
     gaps: Vec<Gap>,
     /// Those behind the last valid group that a header without its body tells of.
     headed: Option<Gap>,
+    /// First sequence that may have been behind the end of a file that was cut, until a later file bounds it.
+    cut_off: Option<u64>,
 }
 
 /// Missing sequences, with file index and position where the first should start.
@@ -92,6 +94,17 @@ pub(crate) struct JournalScan {
     pub(crate) next_log: u64,
     /// Valid groups.
     pub(crate) groups: u64,
+    /// The most that a group says of the manifest.
+    pub(crate) claim: Option<Claim>,
+}
+
+/// What a journal group says of the manifest.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) file: String,
+    pub(crate) position: u64,
+    /// Generation and durable sequence.
+    pub(crate) manifest: Beside,
 }
 
 impl Lineage {
@@ -110,12 +123,33 @@ impl Lineage {
         if self.lost_upto == u64::MAX {
             self.lost_upto = first_seq.saturating_sub(1);
         }
+        self.lose_cut_off(first_seq);
+    }
+
+    fn lose_cut_off(&mut self, upto: u64) {
+        let from = self.cut_off.take();
+        self.damaged
+            .extend(from.filter(|from| *from < upto).map(|from| from..upto));
+    }
+
+    /// The manifest may know groups behind those that are there.
+    fn miss_known(&mut self, known: Beside, last: Option<FileEnd>) {
+        if known.of != lineage_tag(&self.uid) {
+            return;
+        }
+        self.witness = self.witness.max(known.through);
+        if let Some(last) = last.filter(|last| last.next_seq <= known.through) {
+            let missing = last.next_seq..known.through.saturating_add(1);
+            let index = self.files.len().saturating_sub(1);
+            self.gaps.push((missing, index, last.position));
+        }
     }
 
     /// Decides, once every file was walked.
     fn judge(&mut self) {
         // A group was written only when all but the last few before it were known durable.
         self.witness = self.witness.max(self.newest.saturating_sub(INFLIGHT));
+        self.lose_cut_off(u64::MAX);
         let witness = self.witness;
         let headed = self.headed.take();
         self.gaps
@@ -155,11 +189,11 @@ impl Lineage {
 }
 
 impl JournalScan {
-    /// Walks every journal file that the manifest names.
+    /// Walks every journal file that the manifest names; `known` is what it says of a lineage.
     pub(crate) fn run<D: Disk>(
         disk: &D,
         shard: ShardId,
-        state: &ManifestState,
+        (state, known): (&ManifestState, Beside),
         findings: &mut Findings,
     ) -> Result<Self, RecoverError> {
         let mut scan = Self::default();
@@ -178,11 +212,23 @@ impl JournalScan {
             for journal in files {
                 last = walker.file(disk, (shard, journal), last)?;
             }
+            lineage.miss_known(known, last);
             lineage.judge();
             lineage.report(findings);
             scan.lineages.push(lineage);
         }
         Ok(scan)
+    }
+
+    fn note_claim(&mut self, path: &str, position: u64, frame: &Frame) {
+        let newest = self.claim.as_ref().map(|claim| claim.manifest);
+        if frame.beside != Beside::default() && Some(frame.beside) > newest {
+            self.claim = Some(Claim {
+                file: path.to_owned(),
+                position,
+                manifest: frame.beside,
+            });
+        }
     }
 
     fn add_point(&mut self, log: LogId, offset: Offset) {
@@ -258,9 +304,11 @@ impl LineageWalker<'_> {
         // Files retire in any order, so only consecutive numbers are consecutive groups.
         let last = last.filter(|last| last.number + 1 == journal.number);
         let mut is_header_lost = false;
+        let mut is_end_kept = true;
         let first_seq = match header {
             Ok(header) if header.lineage == journal.lineage && header.file == journal.file => {
                 self.lineage.end_lost_file(header.first_seq);
+                is_end_kept = header.flags & FLAG_END_KEPT != 0;
                 header.first_seq
             }
             Err(newer @ FormatError::NewerVersion { .. }) => return Err(newer_in(&path, newer)),
@@ -299,23 +347,27 @@ impl LineageWalker<'_> {
             last_hash,
         };
         let before = self.scan.groups;
-        let end = self.groups(disk, &path, (index, journal.number), from)?;
+        let (end, cut_at) = self.groups(disk, &path, (index, journal.number), from)?;
+        if let Some((seq, len)) = cut_at.filter(|_| is_end_kept) {
+            self.cut_off(&path, seq, len);
+        }
         if is_header_lost && self.scan.groups == before {
             // Nothing in it can be told from a file that is gone: emptied, zeroed or overwritten as a whole.
             self.lose(&path, "nothing in the journal file can be read");
         }
-        Ok(end)
+        Ok(Some(end))
     }
 
+    /// Reads the groups of a file; also the first sequence behind its end and its length, if it was cut.
     fn groups<D: Disk>(
         &mut self,
         disk: &D,
         path: &str,
         (index, number): (usize, u64),
         from: WalkFrom,
-    ) -> Result<Option<FileEnd>, RecoverError> {
+    ) -> Result<(FileEnd, Option<(u64, u64)>), RecoverError> {
         let mut next_seq = from.next_seq;
-        let (mut broken_at, mut is_header_good) = (None, false);
+        let (mut broken_at, mut is_header_good, mut is_cut) = (None, false, false);
         self.lineage.headed = None;
         let mut end = FIRST_GROUP;
         let walk = walk_file(disk, path, from, |met| match met {
@@ -344,12 +396,17 @@ impl LineageWalker<'_> {
                     self.lineage.headed = Some((next_seq..frame.seq + 1, index, at));
                 }
                 is_header_good |= frame.is_some();
+                if let Some(frame) = &frame {
+                    self.scan.note_claim(path, position, frame);
+                }
+                is_cut |= is_cut_short && frame.is_some();
                 let cut_short = frame.filter(|_| is_cut_short);
                 next_seq = cut_short.map_or(next_seq, |frame| {
                     self.cut_short(index, path, position, next_seq..frame.seq + 1)
                 });
             }
             Met::Misplaced { position, frame } => {
+                self.scan.note_claim(path, position, &frame);
                 // It was written when all but the last few before it were durable.
                 let through = frame
                     .seq
@@ -373,12 +430,14 @@ impl LineageWalker<'_> {
         let is_old_content = walk.is_recycled && !is_header_good;
         // Its first sectors may be missing as well as its last.
         self.lineage.torn_at = broken_at.filter(|_| !is_old_content);
-        Ok(Some(FileEnd {
+        let end = FileEnd {
             number,
             next_seq: walk.next_seq,
             last_hash: walk.last_hash,
             position: walk.end,
-        }))
+        };
+        is_cut |= walk.end + BLOCK > walk.len;
+        Ok((end, is_cut.then_some((next_seq, walk.len))))
     }
 
     fn group(
@@ -390,6 +449,7 @@ impl LineageWalker<'_> {
     ) {
         self.scan.groups += 1;
         self.lineage.newest = self.lineage.newest.max(group.frame.seq);
+        self.scan.note_claim(path, position, &group.frame);
         self.lineage.witness = self.lineage.witness.max(group.frame.durable_through);
         let found = match entries(group) {
             Ok(found) => found,
@@ -435,6 +495,14 @@ impl LineageWalker<'_> {
         );
         let finding = Finding::new(Severity::Repairable, path, what);
         self.findings.push(finding.at(position));
+    }
+
+    /// Zeros follow the last group of a file that is whole.
+    fn cut_off(&mut self, path: &str, seq: u64, len: u64) {
+        let what = format!("the file is cut short: groups from {seq} on may be missing");
+        self.findings
+            .push(Finding::new(Severity::Damage, path, what).at(len));
+        self.lineage.cut_off = Some(seq);
     }
 
     /// No crash shortens a file: what is missing may have been durable. Gives the next sequence.

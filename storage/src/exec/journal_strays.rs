@@ -16,7 +16,7 @@ use super::finding::{Finding, Findings, Severity};
 use super::journal_walk::FIRST_GROUP;
 use super::manifest_state::{JournalState, ManifestState};
 use crate::format::Uid;
-use crate::format::frame::{Frame, FrameKind};
+use crate::format::frame::{Beside, Frame, FrameKind};
 use crate::format::journal::JournalHeader;
 use crate::format::layout::{journal_dir, journal_path, parse_journal};
 use crate::format::manifest::Record;
@@ -117,11 +117,15 @@ impl Strays {
     }
 }
 
-/// Whether the manifest may have lost its newest records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ManifestEnd {
-    Clean,
-    Torn,
+/// Where a manifest ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ManifestEnd {
+    /// Whether it may have lost its newest records.
+    pub(crate) is_torn: bool,
+    /// Generation and newest sequence.
+    pub(crate) at: Beside,
+    /// What its newest group says of the journal.
+    pub(crate) journal: Beside,
 }
 
 fn judge<D: Disk>(disk: &D, path: &str, state: &ManifestState) -> Result<Stray, IoError> {

@@ -53,6 +53,8 @@ pub(crate) struct WalkEnd {
     pub(crate) unreadable: Unreadable,
     /// Whether older groups of the lineage were met: the file was used before.
     pub(crate) is_recycled: bool,
+    /// Bytes of the file.
+    pub(crate) len: u64,
 }
 
 /// Where a walk starts.
@@ -79,6 +81,7 @@ pub(crate) fn walk_file<D: Disk>(
         last_hash: from.last_hash.unwrap_or(0),
         unreadable: Unreadable::default(),
         is_recycled: false,
+        len: stream.len(),
     };
     let mut expected_hash = from.last_hash;
     let mut position = FIRST_GROUP;

@@ -16,7 +16,7 @@ use super::Disk;
 use super::examine::Examined;
 use super::failure::{InFile, RecoverError};
 use super::finding::Findings;
-use super::journal_scan::{JournalScan, Lineage};
+use super::journal_scan::{Claim, JournalScan, Lineage};
 use super::journal_walk::{Met, WalkFrom, walk_file};
 use super::log_scan::LogScan;
 use super::manifest_state::{JournalState, ManifestState};
@@ -25,6 +25,7 @@ use super::segment_batches::BatchDepth;
 use super::segment_walk::{Expected, walk_segment};
 use super::stream::is_zero;
 use crate::format::Uid;
+use crate::format::frame::Beside;
 use crate::format::journal::{AppendEntry, Entry, SegDurableEntry, entries};
 use crate::format::layout::{partition_dir, segment_path};
 use crate::format::segment::{FIRST_GROUP_POSITION, SegmentHeader};
@@ -46,11 +47,15 @@ type Replays = BTreeMap<LogId, LogReplay>;
 /// The first sign, in files beside those of the manifest.
 pub(crate) fn look<D: Disk>(
     disk: &D,
-    (shard, unknown): (ShardId, &[JournalState]),
+    (shard, unknown, end): (ShardId, &[JournalState], Beside),
     examined: &Examined,
 ) -> Result<Option<Sign>, RecoverError> {
     let (scans, replays) = (&examined.scans, &examined.replays);
-    let journal = in_journals(disk, (shard, unknown), replays)?;
+    let sign = in_claims(&examined.journals, end);
+    if sign.is_some() {
+        return Ok(sign);
+    }
+    let journal = in_journals(disk, (shard, unknown, end), replays)?;
     if journal.is_some() {
         return Ok(journal);
     }
@@ -76,6 +81,26 @@ pub(crate) fn look<D: Disk>(
         }
     }
     Ok(None)
+}
+
+/// A journal group was built when the manifest had more than it has.
+fn in_claims(scan: &JournalScan, end: Beside) -> Option<Sign> {
+    let Claim {
+        file,
+        position,
+        manifest,
+    } = scan.claim.as_ref().filter(|claim| claim.manifest > end)?;
+    let what = format!(
+        "when this group was written the manifest had group {} of generation {}; it ends at {} of {}: \
+         the manifest lost its newest records",
+        manifest.through, manifest.of, end.through, end.of
+    );
+    Some(Sign {
+        file: file.clone(),
+        position: *position,
+        what,
+        lineage: None,
+    })
 }
 
 /// Groups are written to a segment only when the manifest names it, and witnessed later.
@@ -150,7 +175,7 @@ fn in_segment<D: Disk>(
 /// A durable entry that goes on where its log ends.
 fn in_journals<D: Disk>(
     disk: &D,
-    (shard, unknown): (ShardId, &[JournalState]),
+    (shard, unknown, end): (ShardId, &[JournalState], Beside),
     replays: &Replays,
 ) -> Result<Option<Sign>, RecoverError> {
     if unknown.is_empty() {
@@ -160,7 +185,12 @@ fn in_journals<D: Disk>(
         journals: unknown.to_vec(),
         ..ManifestState::default()
     };
-    let scan = JournalScan::run(disk, shard, &others, &mut Findings::default())?;
+    let known = (&others, Beside::default());
+    let scan = JournalScan::run(disk, shard, known, &mut Findings::default())?;
+    let sign = in_claims(&scan, end);
+    if sign.is_some() {
+        return Ok(sign);
+    }
     for lineage in &scan.lineages {
         let sign = in_lineage(disk, lineage, replays)?;
         if sign.is_some() {

@@ -15,7 +15,7 @@ use super::journal_strays::ManifestEnd;
 use super::manifest_state::ManifestState;
 use super::manifest_walk::{BLOCK, Ending, ManifestWalk, Unwalkable, walk};
 use super::recovered::RecoveredManifest;
-use crate::format::frame::{EncodedGroup, Frame};
+use crate::format::frame::{Beside, EncodedGroup, Frame};
 use crate::format::layout::{
     PARTITIONS, core_dir, journal_dir, manifest_path, parse_journal, parse_manifest, parse_segment,
 };
@@ -39,6 +39,8 @@ pub(crate) struct OpenManifest {
     /// Highest sequence known durable: all but a group that was found as the last one.
     durable_through: u64,
     is_torn: bool,
+    /// What its newest group says of the journal.
+    pub(super) journal: Beside,
     now_ms: i64,
 }
 
@@ -51,15 +53,20 @@ pub(crate) enum Chosen {
 }
 
 impl Chosen {
-    /// What the manifest says, and whether bytes behind its last group were cut off.
+    /// What the manifest says, and where it ends.
     pub(crate) fn state(&self) -> (ManifestState, ManifestEnd) {
-        match self {
-            Self::Fresh => (ManifestState::default(), ManifestEnd::Clean),
-            Self::File(walk, _) if walk.ending == Ending::Clean => {
-                (walk.state.clone(), ManifestEnd::Clean)
-            }
-            Self::File(walk, _) => (walk.state.clone(), ManifestEnd::Torn),
-        }
+        let Self::File(walk, _) = self else {
+            return (ManifestState::default(), ManifestEnd::default());
+        };
+        let end = ManifestEnd {
+            is_torn: walk.ending != Ending::Clean,
+            at: Beside {
+                of: walk.file.generation,
+                through: walk.file.next_seq.saturating_sub(1),
+            },
+            journal: walk.journal,
+        };
+        (walk.state.clone(), end)
     }
 }
 
@@ -185,6 +192,7 @@ impl OpenManifest {
                     file: walk.file,
                     state: walk.state,
                     is_torn: walk.ending != Ending::Clean,
+                    journal: walk.journal,
                     now_ms,
                 })
             }
@@ -210,6 +218,7 @@ impl OpenManifest {
             state: ManifestState::default(),
             durable_through: 0,
             is_torn: false,
+            journal: Beside::default(),
             now_ms,
         };
         manifest.start_generation(disk)?;
@@ -253,6 +262,7 @@ impl OpenManifest {
             count: 0,
             body_len: 0,
             flags,
+            beside: self.journal,
         };
         let group = encode_group(frame, records);
         self.file.position += u64::from(group.len);

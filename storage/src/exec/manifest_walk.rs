@@ -14,7 +14,7 @@ use super::failure::{InFile, RecoverError};
 use super::manifest_state::ManifestState;
 use super::recovered::RecoveredManifest;
 use super::stream::{FileStream, is_zero};
-use crate::format::frame::{DecodedGroup, FRAME_BYTES, Frame, FrameKind};
+use crate::format::frame::{Beside, DecodedGroup, FRAME_BYTES, Frame, FrameKind};
 use crate::format::manifest::{FLAG_CHECKPOINT_END, ManifestHeader, Record, records};
 use crate::format::{FormatError, Uid};
 
@@ -41,6 +41,8 @@ pub(crate) struct ManifestWalk {
     pub(crate) ending: Ending,
     pub(crate) groups: u64,
     pub(crate) records: u64,
+    /// What the newest group says of the journal.
+    pub(crate) journal: Beside,
 }
 
 /// Why a file could not be walked at all.
@@ -88,6 +90,7 @@ pub(crate) fn walk<D: Disk>(
         ending: Ending::Clean,
         groups: 0,
         records: 0,
+        journal: Beside::default(),
     };
     while let Step::Took = walk.step(&mut stream, path).map_err(fatal)? {}
     walk.judge_end(&mut stream).in_file(path).map_err(fatal)?;
@@ -126,6 +129,7 @@ impl ManifestWalk {
         found.iter().for_each(|record| self.state.apply(record));
         self.records += found.len() as u64;
         self.groups += 1;
+        self.journal = frame.beside;
         self.is_checkpoint_whole |= frame.flags & FLAG_CHECKPOINT_END != 0;
         self.file.position += len;
         self.file.next_seq += 1;

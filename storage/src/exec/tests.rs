@@ -1,8 +1,10 @@
 //! Recovery and check against directories that are built with the format's encoders, then damaged.
 
+mod beside;
 mod builder;
 mod checking;
 mod clean_start;
+mod journal_cut;
 mod journal_damage;
 mod journal_ends;
 mod journal_forks;

@@ -43,6 +43,24 @@ impl FrameKind {
     }
 }
 
+/// How far a group knew the other lineage of its core to be durable, so that one which is put back to an earlier
+/// state is recognised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Beside {
+    /// In a journal group the generation of the manifest, in a manifest group [`lineage_tag`] of the journal; 0 if
+    /// nothing is said.
+    pub of: u64,
+    /// Its highest durable sequence.
+    pub through: u64,
+}
+
+/// The first bytes of a lineage, to name it by.
+#[must_use]
+pub fn lineage_tag(lineage: &Uid) -> u64 {
+    let bytes = lineage.first_chunk::<8>();
+    bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
 /// Header of one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -62,6 +80,8 @@ pub struct Frame {
     pub body_len: u32,
     /// Kind-specific bits.
     pub flags: u32,
+    /// The other lineage when this group was built.
+    pub beside: Beside,
 }
 
 /// A group ready to be written: pieces in order, to be zero-padded to `len`.
@@ -138,7 +158,9 @@ impl Frame {
             .u32(self.count)
             .u32(self.body_len)
             .u32(self.flags)
-            .u32(body_crc);
+            .u32(body_crc)
+            .u64(self.beside.of)
+            .u64(self.beside.through);
         seal(writer, FRAME_BYTES)
     }
 
@@ -162,7 +184,7 @@ impl Frame {
         if (fields.u16()?, fields.u16()?) != (128, 1) {
             return Err(FormatError::NewerVersion { what, found: 2 });
         }
-        let frame = Self {
+        let mut frame = Self {
             lineage: fields.uid()?,
             seq: fields.u64()?,
             block: fields.u64()?,
@@ -171,6 +193,12 @@ impl Frame {
             count: fields.u32()?,
             body_len: fields.u32()?,
             flags: fields.u32()?,
+            beside: Beside::default(),
+        };
+        let body_crc = fields.u32()?;
+        frame.beside = Beside {
+            of: fields.u64()?,
+            through: fields.u64()?,
         };
         let is_sane = frame.seq > 0
             && frame.durable_through < frame.seq
@@ -181,7 +209,7 @@ impl Frame {
                 why: "sequence or length is impossible",
             });
         }
-        Ok((frame, fields.u32()?))
+        Ok((frame, body_crc))
     }
 
     /// Reads the group at the front of `bytes`: header, body checksum, zero padding.

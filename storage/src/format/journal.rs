@@ -41,6 +41,8 @@ pub struct JournalHeader {
     pub first_seq: u64,
     /// The core.
     pub shard: ShardId,
+    /// What the writer keeps to.
+    pub flags: u32,
 }
 
 impl JournalHeader {
@@ -51,7 +53,7 @@ impl JournalHeader {
         writer
             .bytes(MAGIC)
             .u32(FORMAT_VERSION)
-            .u32(0)
+            .u32(self.flags)
             .bytes(&self.lineage)
             .bytes(&self.file);
         writer
@@ -68,8 +70,10 @@ impl JournalHeader {
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         check_kind(bytes, MAGIC, WHAT)?;
         let mut fields = unseal(bytes, BLOCK_BYTES, WHAT)?;
-        fields.bytes(16)?;
+        fields.bytes(12)?;
+        let flags = fields.u32()?;
         Ok(Self {
+            flags,
             lineage: fields.uid()?,
             file: fields.uid()?,
             number: fields.u64()?,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use model::ids::{BrokerId, PartitionId, ShardId, TopicId, TopicPartition};
 use model::offset::{LeaderEpoch, Offset};
 
-use super::frame::{Frame, FrameKind};
+use super::frame::{Beside, Frame, FrameKind};
 use super::index_file::{Entry as IndexEntry, IndexFile};
 use super::journal::{AppendEntry, Entry, GroupBuilder, JournalHeader, SegDurableEntry, entries};
 use super::manifest::{ManifestHeader, Record, encode_group, records};
@@ -64,6 +64,7 @@ fn frame(kind_uid: u8) -> Frame {
         count: 0,
         body_len: 0,
         flags: 0,
+        beside: Beside { of: 6, through: 7 },
     }
 }
 
@@ -191,6 +192,7 @@ fn file_headers_round_trip_and_no_altered_byte_passes() {
         number: 3,
         first_seq: 4,
         shard: ShardId::new(1),
+        flags: 1,
     };
     assert_eq!(JournalHeader::decode(&journal.encode()), Ok(journal));
     every_flip_fails(&journal.encode(), |bytes| {
@@ -273,6 +275,10 @@ fn groups_that_differ_anywhere_have_different_hashes() {
             ..first
         },
         Frame { flags: 1, ..first },
+        Frame {
+            beside: Beside::default(),
+            ..first
+        },
     ];
     let records = all_records();
     let mut hashes = vec![encode_group(first, &records).hash];
@@ -282,7 +288,7 @@ fn groups_that_differ_anywhere_have_different_hashes() {
     assert!(hashes.iter().all(|hash| *hash != 0));
     hashes.sort_unstable();
     hashes.dedup();
-    assert_eq!(hashes.len(), 9);
+    assert_eq!(hashes.len(), 10);
 }
 
 #[test]

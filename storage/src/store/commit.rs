@@ -15,6 +15,7 @@ use super::journal::{FilePhase, JournalFile, JournalGroup};
 use super::manifest::Then;
 use super::outbox::Purpose;
 use super::{LogId, Store};
+use crate::format::FLAG_END_KEPT;
 use crate::format::ends::Ends;
 use crate::format::frame::{FRAME_BYTES, Frame};
 use crate::format::journal::{
@@ -51,14 +52,17 @@ impl Store {
     /// Writes as many groups as slots allow.
     pub(super) fn seal_journal(&mut self, now: Now) {
         self.keep_files();
+        if self.stop.is_begun() {
+            self.journal.disarm_seal();
+        }
         while self.journal.has_slot() && (!self.dirty.is_empty() || self.journal.is_seal_due) {
             if !self.write_journal_group() {
                 break;
             }
         }
-        let is_silent = self.journal.inflight.is_empty() && self.journal.seal_at.is_none();
-        if is_silent && self.journal.wants_witness() {
-            self.journal.rearm_seal(now.instant);
+        if self.journal.inflight.is_empty() && !self.journal.is_seal_due {
+            let manifest = self.manifest.newest_record();
+            self.journal.rearm_seal(now.instant, manifest);
         }
     }
 
@@ -103,6 +107,7 @@ impl Store {
             return;
         };
         let (seq, position) = (self.journal.next_seq, file.position);
+        let beside = self.manifest.beside();
         let group = builder.finish(Frame {
             lineage: self.journal.lineage,
             seq,
@@ -112,10 +117,11 @@ impl Store {
             count: 0,
             body_len: 0,
             flags: 0,
+            beside,
         });
         file.position += u64::from(group.len);
         assert!(
-            file.position <= file.len,
+            file.position + FIRST_GROUP <= file.len,
             "groups stay inside the zeroed file"
         );
         let logs = &self.logs;
@@ -132,6 +138,7 @@ impl Store {
         self.journal.next_seq += 1;
         self.journal.prev_hash = group.hash;
         self.journal.witnessed_seq = self.journal.durable_seq;
+        self.journal.claimed = beside;
         self.journal.is_seal_due = false;
         self.journal.seal_at = None;
         self.outbox.write(
@@ -261,7 +268,11 @@ impl Store {
 
     /// A journal group is durable: releases what may be released.
     pub(super) fn journal_written(&mut self, seq: u64) {
-        for mut touched in self.journal.complete(seq) {
+        let released = self.journal.complete(seq);
+        let substantial = self.journal.substantial_seq;
+        self.manifest
+            .note_journal(self.journal.beside(), substantial);
+        for mut touched in released {
             for id in touched.drain(..) {
                 self.advance_log(id);
             }
@@ -514,6 +525,7 @@ impl Store {
             number,
             first_seq: self.journal.next_seq,
             shard: self.config.shard,
+            flags: FLAG_END_KEPT,
         };
         let block = Bytes::from(header.encode());
         self.outbox.write(

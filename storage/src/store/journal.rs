@@ -9,17 +9,22 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::limits::GROUPS_INFLIGHT_MAX;
+use model::limits::{BLOCK_BYTES, GROUPS_INFLIGHT_MAX};
 use model::time::Instant;
 
 use super::LogId;
 use super::journal_ends::RecentEnds;
+use super::manifest::CLAIM_AFTER;
 use crate::format::Uid;
+use crate::format::frame::{Beside, lineage_tag};
 use crate::format::journal::SegDurableEntry;
 use crate::io::FileKey;
 
 /// Silence after which a group without data carries the newest witness.
 pub(crate) const SEAL_AFTER: Duration = Duration::from_millis(5);
+
+/// One block.
+const BLOCK: u64 = BLOCK_BYTES as u64;
 
 /// Journal files at once; beyond it groups wait until tails were flushed.
 pub(crate) const FILES_MAX: usize = 16;
@@ -67,9 +72,9 @@ pub(crate) struct JournalFile {
 }
 
 impl JournalFile {
-    /// Bytes left for groups.
+    /// Bytes left for groups. The last block stays as it is: a file that ends with a group was cut.
     pub(crate) fn room(&self) -> u64 {
-        self.len.saturating_sub(self.position)
+        self.len.saturating_sub(self.position + BLOCK)
     }
 
     /// Whether more than half is used.
@@ -100,6 +105,8 @@ pub(crate) struct Journal {
     /// Newest durable group that wants a witness.
     pub(crate) substantial_seq: u64,
     pub(crate) prev_hash: u64,
+    /// What the newest group says of the manifest.
+    pub(crate) claimed: Beside,
     /// Where logs ended in the newest groups.
     pub(crate) recent: RecentEnds,
     pub(crate) inflight: VecDeque<JournalGroup>,
@@ -127,6 +134,7 @@ impl Journal {
             witnessed_seq: 0,
             substantial_seq: 0,
             prev_hash: 0,
+            claimed: Beside::default(),
             recent: RecentEnds::default(),
             inflight: VecDeque::new(),
             files: BTreeMap::new(),
@@ -137,6 +145,14 @@ impl Journal {
             is_seal_due: false,
             old_files: Vec::new(),
             spare_lists: Vec::new(),
+        }
+    }
+
+    /// What is durable of it, for the manifest's groups.
+    pub(crate) fn beside(&self) -> Beside {
+        Beside {
+            of: lineage_tag(&self.lineage),
+            through: self.durable_seq,
         }
     }
 
@@ -218,11 +234,23 @@ impl Journal {
         self.substantial_seq > self.witnessed_seq || !self.witnesses.is_empty()
     }
 
-    /// Starts or stops the wait for silence.
-    pub(crate) fn rearm_seal(&mut self, now: Instant) {
-        self.seal_at = match (self.wants_witness(), self.inflight.is_empty()) {
-            (true, true) => Some(now.after(SEAL_AFTER)),
-            _ => None,
+    /// Starts the wait for silence, if it is worth a group: for a witness, or for what the manifest recorded.
+    pub(crate) fn rearm_seal(&mut self, now: Instant, manifest: Beside) {
+        let silence = if self.wants_witness() {
+            SEAL_AFTER
+        } else if manifest > self.claimed && self.present_file().is_some() {
+            CLAIM_AFTER
+        } else {
+            return;
         };
+        let due = now.after(silence);
+        self.seal_at = Some(self.seal_at.map_or(due, |at| at.min(due)));
+    }
+
+    /// Forgets the wait for silence, unless a witness is wanted.
+    pub(crate) fn disarm_seal(&mut self) {
+        if !self.wants_witness() {
+            (self.seal_at, self.is_seal_due) = (None, false);
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! Source: reliability.md 2.2, 2.3 I5 to I8, 2.4.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use model::ids::ShardId;
@@ -19,13 +20,16 @@ use super::LogId;
 use super::journal::SEAL_AFTER;
 use super::outbox::{Outbox, Purpose, SegmentAt};
 use crate::format::Uid;
-use crate::format::frame::Frame;
+use crate::format::frame::{Beside, Frame};
 use crate::format::layout::manifest_path;
 use crate::format::manifest::{FLAG_CHECKPOINT_END, ManifestHeader, Record, encode_group};
 use crate::io::{FileKey, FileOp};
 
 /// Records of one group at most.
 const GROUP_RECORDS_MAX: usize = 4_096;
+
+/// Time after which a journal that went on is named by a group of its own, if no record is written.
+pub(crate) const CLAIM_AFTER: Duration = Duration::from_secs(1);
 
 /// Upper bound of one encoded record.
 const RECORD_BYTES_MAX: u64 = 96;
@@ -82,7 +86,11 @@ impl ManifestFile {
     }
 
     /// Encodes one group at the present position and moves on.
-    fn encode(&mut self, records: &[Record], flags: u32) -> (u64, Vec<Bytes>, u32) {
+    fn encode(
+        &mut self,
+        records: &[Record],
+        (flags, beside): (u32, Beside),
+    ) -> (u64, Vec<Bytes>, u32) {
         let frame = Frame {
             lineage: self.uid,
             seq: self.next_seq,
@@ -92,6 +100,7 @@ impl ManifestFile {
             count: 0,
             body_len: 0,
             flags,
+            beside,
         };
         let group = encode_group(frame, records);
         let position = self.position;
@@ -148,6 +157,12 @@ pub(crate) struct Manifest {
     pub(crate) may_grow: bool,
     /// Whether the store stops: no file is prepared any more.
     pub(crate) is_ending: bool,
+    /// What is durable of the journal.
+    journal: Beside,
+    /// Its newest durable group with data.
+    journal_substantial: u64,
+    /// What the newest group says of it.
+    claimed: u64,
 }
 
 impl Manifest {
@@ -170,6 +185,9 @@ impl Manifest {
             tried: file.generation,
             may_grow: true,
             is_ending: false,
+            journal: Beside::default(),
+            journal_substantial: 0,
+            claimed: 0,
         }
     }
 
@@ -190,6 +208,47 @@ impl Manifest {
     /// Every record up to this number is durable.
     pub(crate) fn durable_record(&self) -> u64 {
         self.durable_record
+    }
+
+    /// What is durable of it, for the journal's groups.
+    pub(crate) fn beside(&self) -> Beside {
+        Beside {
+            of: self.file.generation,
+            through: self.file.durable_seq,
+        }
+    }
+
+    /// The newest durable group with records; nothing in an orderly stop.
+    pub(crate) fn newest_record(&self) -> Beside {
+        match self.is_ending {
+            true => Beside::default(),
+            false => Beside {
+                of: self.file.generation,
+                through: self.file.record_seq,
+            },
+        }
+    }
+
+    /// What is durable of the journal, and its newest group that is worth a claim of its own.
+    pub(crate) fn note_journal(&mut self, journal: Beside, substantial: u64) {
+        (self.journal, self.journal_substantial) = (journal, substantial);
+    }
+
+    /// What the next group says of the journal. In an orderly stop its files go in any order, so nothing then.
+    fn claim(&mut self) -> Beside {
+        let is_said = !self.is_ending;
+        self.claimed = self.journal.through;
+        if is_said {
+            self.journal
+        } else {
+            Beside::default()
+        }
+    }
+
+    /// Whether what no group says of the journal is worth one.
+    fn wants_claim(&self) -> bool {
+        let is_said = self.journal_substantial <= self.claimed || self.is_ending;
+        !is_said && self.may_write() && self.queue.is_empty() && !self.is_filling_up()
     }
 
     /// Next follow-up that is due.
@@ -229,12 +288,19 @@ impl Manifest {
 
     /// Writes the seal once it is due, or starts the wait for silence.
     pub(crate) fn keep_seal(&mut self, outbox: &mut Outbox, now: Instant) {
-        if !self.wants_seal() {
-            (self.seal_at, self.is_seal_due) = (None, false);
-        } else if self.is_seal_due {
+        let silence = match (self.wants_seal(), self.wants_claim()) {
+            (true, _) => SEAL_AFTER,
+            (false, true) => CLAIM_AFTER,
+            (false, false) => {
+                (self.seal_at, self.is_seal_due) = (None, false);
+                return;
+            }
+        };
+        if self.is_seal_due {
             self.is_seal_due = false;
             self.inflight_record = Some(self.durable_record);
-            let (position, pieces, len) = self.file.encode(&[], 0);
+            let claim = self.claim();
+            let (position, pieces, len) = self.file.encode(&[], (0, claim));
             outbox.write(
                 Purpose::ManifestGroup,
                 (self.file.key, position),
@@ -242,7 +308,8 @@ impl Manifest {
                 len,
             );
         } else {
-            self.seal_at.get_or_insert(now.after(SEAL_AFTER));
+            let due = now.after(silence);
+            self.seal_at = Some(self.seal_at.map_or(due, |at| at.min(due)));
         }
     }
 
@@ -305,9 +372,10 @@ impl Manifest {
         if count == 0 {
             return;
         }
+        let claim = self.claim();
         let file = &mut self.file;
         let records: Vec<Record> = self.queue.drain(..count).collect();
-        let (position, pieces, len) = file.encode(&records, 0);
+        let (position, pieces, len) = file.encode(&records, (0, claim));
         let waiting = u64::try_from(self.queue.len()).unwrap_or(u64::MAX);
         self.inflight_record = Some(self.newest_record - waiting);
         outbox.write(Purpose::ManifestGroup, (file.key, position), pieces, len);
@@ -367,12 +435,13 @@ impl Manifest {
         };
         let mut pieces = vec![Bytes::from(header.encode())];
         let groups = checkpoint.len().div_ceil(GROUP_RECORDS_MAX).max(1);
+        let claim = self.claim();
         for number in 0..groups {
             let rest = checkpoint.get(number * GROUP_RECORDS_MAX..).unwrap_or(&[]);
             let records = rest.get(..rest.len().min(GROUP_RECORDS_MAX)).unwrap_or(&[]);
             let is_last = number + 1 == groups;
             let flags = if is_last { FLAG_CHECKPOINT_END } else { 0 };
-            let (_, group, len) = file.encode(records, flags);
+            let (_, group, len) = file.encode(records, (flags, claim));
             push_padded(&mut pieces, group, len);
         }
         self.queue.clear();
@@ -389,11 +458,12 @@ impl Manifest {
         };
         // The flag that ends the checkpoint witnesses it.
         next.durable_seq = next.next_seq - 1;
+        let claim = self.claim();
         let file = &mut self.file;
         let record = Record::Switched {
             generation: next.generation,
         };
-        let (position, pieces, len) = file.encode(&[record], 0);
+        let (position, pieces, len) = file.encode(&[record], (0, claim));
         outbox.write(Purpose::ManifestGroup, (file.key, position), pieces, len);
         self.successor = Successor::Switching(next);
     }

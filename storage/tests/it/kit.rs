@@ -6,6 +6,7 @@
 //! Source: reliability.md 3.2, 3.3.
 
 pub(crate) mod cutting;
+pub(crate) mod evidence;
 pub(crate) mod judge;
 pub(crate) mod scene;
 pub(crate) mod script;

@@ -7,9 +7,10 @@ use model::offset::{LeaderEpoch, Offset};
 
 use crate::exec::manifest_open::{OpenManifest, choose, flat};
 use crate::exec::recovered::{Recovered, RecoveredLog};
-use crate::exec::{Disk, MemoryDisk, Severity, recover};
+use crate::exec::{Disk, MemoryDisk, Severity, check, recover};
+use crate::format::FLAG_END_KEPT;
 use crate::format::ends::Ends;
-use crate::format::frame::Frame;
+use crate::format::frame::{Beside, Frame};
 use crate::format::journal::{
     AppendEntry, GroupBuilder, JournalHeader, SegDurableEntry, topic_tag,
 };
@@ -108,6 +109,8 @@ pub(super) struct Journal {
     pub(super) position: u64,
     pub(super) next_seq: u64,
     pub(super) prev_hash: u64,
+    /// What its groups say of the manifest.
+    pub(super) beside: Beside,
     /// Where logs ended in the group before.
     ends: Vec<(LogId, Offset)>,
     /// Position of each group in its file, by sequence from 1.
@@ -171,6 +174,7 @@ impl World {
             position: BLOCK,
             next_seq: 1,
             prev_hash: 0,
+            beside: Beside::default(),
             ends: Vec::new(),
             positions: Vec::new(),
         };
@@ -196,6 +200,7 @@ impl World {
             number: journal.number,
             first_seq: journal.next_seq,
             shard: SHARD,
+            flags: FLAG_END_KEPT,
         };
         self.disk.write(&journal.path, 0, &header.encode()).unwrap();
         let (lineage, file, number) = (journal.lineage, journal.file, journal.number);
@@ -247,6 +252,7 @@ impl World {
             count: 0,
             body_len: 0,
             flags: 0,
+            beside: journal.beside,
         });
         self.disk
             .write(&journal.path, journal.position, &flat(&group))
@@ -405,6 +411,13 @@ pub(super) fn log(recovered: &Recovered, number: u64) -> &RecoveredLog {
         .iter()
         .find(|log| log.id == LogId(number))
         .unwrap()
+}
+
+/// Whether the check calls a file of the core damaged. A directory that is built here has no superblock.
+pub(super) fn is_core_damaged(world: &World) -> bool {
+    let mut findings = check(&world.disk).findings.into_iter();
+    findings
+        .any(|finding| finding.severity == Severity::Damage && finding.file.starts_with("core-0"))
 }
 
 /// First offsets of the tail's batches.

@@ -3,7 +3,7 @@
 use super::builder::{BLOCK, SHARD, World, log, offset, tp};
 use crate::exec::manifest_open::flat;
 use crate::exec::{Disk, RecoverError, recover};
-use crate::format::frame::Frame;
+use crate::format::frame::{Beside, Frame};
 use crate::format::layout::manifest_path;
 use crate::format::manifest::{FLAG_CHECKPOINT_END, ManifestHeader, Record, encode_group};
 use crate::store::LogId;
@@ -115,6 +115,7 @@ fn put_successor(world: &mut World, upto: Option<u64>) -> String {
         count: 0,
         body_len: 0,
         flags: FLAG_CHECKPOINT_END,
+        beside: Beside::default(),
     };
     bytes.extend(flat(&encode_group(
         frame,

@@ -3,7 +3,7 @@
 use super::builder::{BLOCK, NOW, SHARD, World, log, offset};
 use crate::exec::manifest_open::flat;
 use crate::exec::{Disk, RecoverError, Severity, check, recover};
-use crate::format::frame::Frame;
+use crate::format::frame::{Beside, Frame};
 use crate::format::manifest::{Record, encode_group};
 use crate::store::LogId;
 
@@ -29,6 +29,7 @@ fn seal(world: &mut World) {
         count: 0,
         body_len: 0,
         flags: 0,
+        beside: Beside::default(),
     };
     let group = encode_group(frame, &[]);
     let bytes = flat(&group);

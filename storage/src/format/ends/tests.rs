@@ -5,7 +5,7 @@ use model::offset::{LeaderEpoch, Offset};
 
 use super::Ends;
 use crate::format::FormatError;
-use crate::format::frame::{Frame, FrameKind};
+use crate::format::frame::{Beside, Frame, FrameKind};
 use crate::format::journal::{
     AppendEntry, ENTRY_BYTES, Entry, GroupBuilder, SegDurableEntry, ends, entries,
 };
@@ -31,6 +31,7 @@ fn frame() -> Frame {
         count: 0,
         body_len: 0,
         flags: 0,
+        beside: Beside::default(),
     }
 }
 

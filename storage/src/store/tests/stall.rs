@@ -63,6 +63,11 @@ fn after_two_seconds_the_device_is_unfit_until_the_write_comes_back() {
     world.complete(0);
     turn(&mut world, 100, 1_000).unwrap();
     assert_eq!(alarms(&world).last(), Some(&Alarm::StallOver));
+    // Journal and manifest name each other once more; then nothing is written.
+    for _ in 0..3 {
+        world.settle();
+        turn(&mut world, 100, 1_500).unwrap();
+    }
     world.settle();
     turn(&mut world, 100, 60_000).unwrap();
     assert_eq!(alarms(&world).len(), 2);

@@ -19,6 +19,7 @@ use storage::exec::{
 };
 use storage::{LogId, ReadOutcome};
 
+use super::evidence::Evidence;
 use super::scene::{LogTruth, REQUEST, Scene};
 use super::watched::Watched;
 use super::world::{SHARD, World, start};
@@ -44,8 +45,8 @@ pub(crate) struct Outcome {
     pub(crate) lost: usize,
     /// Logs whose end went below what was acknowledged.
     pub(crate) shortened: usize,
-    /// Those of them that only a rollback of a whole file explains.
-    pub(crate) rolled_back: usize,
+    /// Those of them of which neither the disk nor the start tells.
+    pub(crate) untold: usize,
 }
 
 /// Where an acknowledged batch is after a start.
@@ -60,9 +61,7 @@ enum Fate {
 
 /// What became of a log.
 struct Fates {
-    of: Vec<Fate>,
-    /// Whether the start says that its end is not certain.
-    is_unverified: bool,
+    of: Vec<(u64, Fate)>,
 }
 
 struct Judge<'j> {
@@ -71,8 +70,8 @@ struct Judge<'j> {
     damaged: &'j MemoryDisk,
     /// Whether the scene was changed at all.
     is_damaged: bool,
-    /// Whether a journal or manifest is what it was at an earlier moment, so that nothing in it can tell.
-    is_rolled_back: bool,
+    /// What is left that tells of what was lost.
+    evidence: Evidence,
 }
 
 /// The wall clock of every start.
@@ -90,7 +89,7 @@ pub(crate) fn judge(scene: &Scene, damaged: &MemoryDisk) -> Outcome {
         checked: check(&watched),
         damaged,
         is_damaged: *damaged != scene.disk,
-        is_rolled_back: scene.is_rolled_back(damaged),
+        evidence: Evidence::new(&scene.disk, damaged),
     };
     assert!(watched.disk == *damaged, "the check changes nothing");
     judge.check_itself();
@@ -144,11 +143,6 @@ impl Judge<'_> {
         let report = std::mem::take(&mut recovered.report);
         self.same_again(&recovered, &disk.disk);
         let findings = report.findings;
-        let unverified: BTreeMap<LogId, bool> = recovered
-            .logs
-            .iter()
-            .map(|log| (log.id, log.is_tail_unverified))
-            .collect();
         let logs = recovered.logs.iter();
         let holes: Holes = logs.map(|log| (log.id, log.holes.clone())).collect();
         let mut world = World::open(disk.disk, recovered, (u64::MAX, now()));
@@ -158,15 +152,12 @@ impl Judge<'_> {
             findings,
             lost: 0,
             shortened: 0,
-            rolled_back: 0,
+            untold: 0,
         };
         self.no_other_logs(&world, &outcome);
         for (tp, truth) in &self.scene.logs {
             let fates = self.fates(&mut world, (*tp, truth), &holes);
-            let fates = Fates {
-                of: fates,
-                is_unverified: unverified.get(&truth.id).copied().unwrap_or(false),
-            };
+            let fates = Fates { of: fates };
             self.weigh((*tp, truth), &fates, &mut outcome);
         }
         world.settle();
@@ -190,7 +181,7 @@ impl Judge<'_> {
             findings: self.checked.findings.clone(),
             lost: 0,
             shortened: 0,
-            rolled_back: 0,
+            untold: 0,
         }
     }
 
@@ -217,9 +208,7 @@ impl Judge<'_> {
 
     /// Nothing comes from nowhere, and nothing deleted comes back unsaid.
     fn no_other_logs(&self, world: &World, outcome: &Outcome) {
-        let is_said = says_damage(&outcome.findings)
-            || self.is_rolled_back
-            || (self.is_damaged && !self.scene.is_witnessed());
+        let is_said = says_damage(&outcome.findings) || self.evidence.is_manifest_untold;
         for (id, tp) in world.store.logs() {
             let truth = self.scene.logs.get(&tp);
             let is_known = truth.is_some_and(|truth| truth.id == id);
@@ -237,7 +226,7 @@ impl Judge<'_> {
         world: &mut World,
         (tp, truth): (TopicPartition, &LogTruth),
         holes: &Holes,
-    ) -> Vec<Fate> {
+    ) -> Vec<(u64, Fate)> {
         let wanted = |batch: &&super::scene::Written| {
             batch.end <= truth.acked && batch.end > truth.start_asked
         };
@@ -250,19 +239,20 @@ impl Judge<'_> {
         };
         let end = world.store.bounds(truth.id).map_or(0, |b| b.log_end.get());
         let fates = truth.batches.iter().filter(wanted).map(|batch| {
-            if read.binary_search(&batch.base).is_ok() {
+            let fate = if read.binary_search(&batch.base).is_ok() {
                 Fate::Read
             } else if batch.end <= end {
                 Fate::Unreadable
             } else {
                 Fate::CutOff
-            }
+            };
+            (batch.base, fate)
         });
         fates.collect()
     }
 
     fn weigh(&self, (tp, truth): (TopicPartition, &LogTruth), fates: &Fates, out: &mut Outcome) {
-        let count = |fate: Fate| fates.of.iter().filter(|f| **f == fate).count();
+        let count = |fate: Fate| fates.of.iter().filter(|(_, f)| *f == fate).count();
         let (unreadable, cut) = (count(Fate::Unreadable), count(Fate::CutOff));
         out.lost += unreadable + cut;
         out.shortened += usize::from(cut > 0);
@@ -290,17 +280,16 @@ impl Judge<'_> {
         if cut == 0 {
             return;
         }
-        if self.is_rolled_back {
-            out.rolled_back += 1;
+        let mut cut_off = fates.of.iter().filter(|(_, fate)| *fate == Fate::CutOff);
+        if cut_off.all(|(base, _)| self.evidence.is_untold(truth.id, *base)) {
+            if !says_damage(said) {
+                out.untold += 1;
+            }
             return;
         }
-        let is_said = |findings: &[Finding]| {
-            let is_cut = fates.is_unverified && !findings.is_empty();
-            says_damage(findings) || (is_cut && !self.scene.is_witnessed())
-        };
-        assert!(is_said(said), "{context}: the start says only {said:?}");
+        assert!(says_damage(said), "{context}: the start says only {said:?}");
         assert!(
-            is_said(checked),
+            says_damage(checked),
             "{context}: the check says only {checked:?}"
         );
     }

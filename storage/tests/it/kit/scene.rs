@@ -17,8 +17,6 @@ use storage::{LogConfig, LogId};
 
 use super::world::{EPOCH_MS, SHARD, World, start};
 
-const BLOCK: usize = 4_096;
-
 /// One batch as it was appended.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
@@ -45,8 +43,10 @@ pub(crate) struct LogTruth {
 pub(crate) enum Stop {
     /// In order.
     Clean,
-    /// Power was cut when nothing had happened for a while.
+    /// Power was cut when nothing had happened for a moment.
     Idle,
+    /// Power was cut when nothing had happened for a while.
+    Rested,
     /// Power was cut in the middle of writes.
     Busy,
 }
@@ -100,7 +100,7 @@ impl Scene {
         let recovered = recover(&mut disk, SHARD, EPOCH_MS).unwrap();
         let world = World::open(disk, recovered, (seed, start()));
         let (logs_max, size) = (1 + prng.below(4), 1 + prng.below(3));
-        let stop = [Stop::Idle, Stop::Busy, Stop::Clean, Stop::Idle];
+        let stop = [Stop::Idle, Stop::Busy, Stop::Clean, Stop::Rested];
         let mut author = Author {
             prng,
             scene: Self {
@@ -125,32 +125,6 @@ impl Scene {
             }
         }
         author.end(world)
-    }
-
-    /// Whether everything acknowledged had a witness at the end.
-    pub(crate) fn is_witnessed(&self) -> bool {
-        self.stop != Stop::Busy
-    }
-
-    /// Whether the end of a journal or manifest is missing as if it had never been written: an earlier
-    /// state of the file, which no checksum of its own can tell from the present one.
-    pub(crate) fn is_rolled_back(&self, damaged: &MemoryDisk) -> bool {
-        let files = self.disk.files();
-        let mut witnesses = files.iter().filter(|(path, _)| path.starts_with("core-0/"));
-        witnesses.any(|(path, _)| {
-            let old = self.disk.contents(path).unwrap_or_default();
-            let Some(new) = damaged.contents(path).filter(|new| *new != old) else {
-                return false;
-            };
-            let blocks = old.chunks(BLOCK).zip(new.chunks(BLOCK));
-            let same = BLOCK * blocks.take_while(|(old, new)| old == new).count();
-            let rest = new.get(same..old.len().min(new.len())).unwrap_or_default();
-            let is_gone = rest
-                .chunks(BLOCK)
-                .all(|block| [0; BLOCK].starts_with(block));
-            let mut older = self.older.iter().filter_map(|disk| disk.contents(path));
-            is_gone || older.any(|older| older.get(same..same + rest.len()) == Some(rest))
-        })
     }
 }
 
@@ -312,6 +286,15 @@ impl Author {
             Stop::Clean => stop(world),
             Stop::Idle => {
                 let mut world = world;
+                world.come_to_rest();
+                world
+            }
+            Stop::Rested => {
+                let mut world = world;
+                world.come_to_rest();
+                world.advance_ms(1_100);
+                world.come_to_rest();
+                world.advance_ms(1_100);
                 world.come_to_rest();
                 world
             }
