@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod books;
 pub mod clock;
+pub mod compare;
 pub mod engine;
 pub mod environment;
 pub mod error;
@@ -15,7 +16,9 @@ pub mod load;
 pub mod measure;
 pub mod process;
 pub mod report;
+pub mod rig;
 pub mod ruler;
+pub mod scenario;
 pub mod schedule;
 pub mod setup;
 pub mod wire;
