@@ -123,16 +123,23 @@ impl KafkaSession {
         };
         self.slots.push(slot);
         self.begin_polls(now, out);
-        self.end_if_closing(exchange.seq);
+        self.end_if_closing(now, exchange.seq, out);
         Ok(())
     }
 
-    // A response that says to close is the last one.
-    fn end_if_closing(&mut self, seq: RequestSeq) {
-        if let Some(Slot::Ready(Response::Close(_))) = self.slots.get_mut(seq) {
-            self.slots.drop_after(seq);
-            self.reading = Reading::Ended;
+    // A response that says to close is the last one; a fetch parked behind it is called back.
+    fn end_if_closing(&mut self, now: Now, seq: RequestSeq, out: &mut CommandSink) {
+        if !matches!(
+            self.slots.get_mut(seq),
+            Some(Slot::Ready(Response::Close(_)))
+        ) {
+            return;
         }
+        self.reading = Reading::Ended;
+        if let Some(poll) = self.slots.polling().filter(|poll| *poll > seq) {
+            self.drive(now, poll, out, |gather, call| gather.handle_timeout(call));
+        }
+        self.slots.drop_after(seq);
     }
 
     // Ends the connection behind what was asked before.
@@ -188,7 +195,7 @@ impl KafkaSession {
             Ok(Some(response)) => self.slots.answer(seq, response),
             Err(error) => self.slots.answer(seq, Response::Close(error)),
         }
-        self.end_if_closing(seq);
+        self.end_if_closing(now, seq, out);
     }
 }
 

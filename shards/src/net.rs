@@ -3,7 +3,8 @@
 //! Owns: every connection accepted by this core, its buffers, its memory reservation and its timers.
 //! Never: reads ahead of what was reserved (A9), or keeps a connection that makes no progress.
 //! Invariants: at most one receive and one send of a connection are with the kernel; a closed
-//! connection is forgotten at once, what the kernel still has keeps its descriptor open until it ends.
+//! connection is forgotten at once, what the kernel still has keeps its descriptor open until it ends; every session
+//! hears of its end once.
 //! Source: architecture.md section 6, reliability.md 4.2 and section 5.
 
 use std::collections::VecDeque;
@@ -56,6 +57,8 @@ pub(crate) struct Net {
     hungry: Vec<ConnectionId>,
     timers: Timers,
     reporter: Reporter,
+    /// Ended connections whose sessions were not told yet.
+    ended: VecDeque<Box<Connection>>,
     is_stopping: bool,
 }
 
@@ -80,6 +83,7 @@ impl Net {
             hungry: Vec::new(),
             timers: Timers::default(),
             reporter: Reporter::default(),
+            ended: VecDeque::new(),
             is_stopping: false,
         }
     }
@@ -156,10 +160,7 @@ impl Net {
         };
         match connection.received(buffer, result, turn) {
             Ok(()) => self.touch(id),
-            Err(ending) => {
-                connection.abandon(turn);
-                self.close(id, &ending, turn.now.instant);
-            }
+            Err(ending) => self.close(id, &ending, turn.now.instant),
         }
     }
 
@@ -212,10 +213,7 @@ impl Net {
         };
         match connection.handle_timeout(turn) {
             Ok(()) => self.touch(id),
-            Err(ending) => {
-                connection.abandon(turn);
-                self.close(id, &ending, turn.now.instant);
-            }
+            Err(ending) => self.close(id, &ending, turn.now.instant),
         }
     }
 
@@ -331,6 +329,15 @@ impl Net {
             self.reporter.report(now, Some(connection.peer()), &reason);
         }
         connection.shut_down();
+        self.ended.push_back(connection);
+    }
+
+    /// Tells the session of the next ended connection, however it ended, that its client is gone; gives the connection
+    /// whose commands these are.
+    pub(crate) fn poll_ended(&mut self, turn: &mut Turn<'_>) -> Option<ConnectionId> {
+        let mut connection = self.ended.pop_front()?;
+        connection.abandon(turn);
+        Some(connection.id())
     }
 }
 

@@ -185,6 +185,7 @@ impl<M: Machine> Pump<M> {
         self.carry_out()?;
         self.serve_listener()?;
         self.net.serve_touched(self.now.instant, &mut self.ring)?;
+        self.tell_ended()?;
         self.push_mesh()?;
         self.advance_stop();
         Ok(())
@@ -386,6 +387,20 @@ impl<M: Machine> Pump<M> {
             }
         }
         Ok(())
+    }
+
+    /// Sessions whose connections ended in this round call back what waits elsewhere.
+    fn tell_ended(&mut self) -> Result<(), Fatal> {
+        loop {
+            let mut turn = Turn {
+                now: self.now,
+                commands: &mut self.commands,
+            };
+            let Some(connection) = self.net.poll_ended(&mut turn) else {
+                return Ok(());
+            };
+            self.route(connection)?;
+        }
     }
 
     fn feed_io(&mut self, (id, outcome): Ended) -> Result<(), Fatal> {

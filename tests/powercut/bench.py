@@ -119,6 +119,13 @@ class StrictBench(Bench):
         self.disk = StrictDisk(home)
         super().__init__(home, self.disk.where / "data", flags, config)
 
+    def __enter__(self):
+        try:
+            return super().__enter__()
+        except BaseException:
+            self.__exit__()
+            raise
+
     def __exit__(self, *_):
         if self.broker.process.poll() is None:
             self.broker.kill()

@@ -5,6 +5,8 @@
 //! Invariants: a planned command applies, unless metadata changed in between; nothing depends on time or chance.
 //! Source: kafka.md 4.6, 4.12.
 
+use std::collections::BTreeMap;
+
 use api::error::MetadataError;
 use api::metadata::{CreatedTopic, NewTopic, TopicKey};
 use model::ids::{BrokerId, PartitionId, TopicId};
@@ -74,7 +76,8 @@ fn plan_one(
     })
 }
 
-/// Plans a whole request: a name given twice is refused in both places; ids come from `prng`.
+/// Plans a whole request: a name given twice is refused in both places, one that collides with an earlier one of the
+/// request in the later place; ids come from `prng`.
 pub fn plan_create_all(
     image: &Image,
     config: &BrokerConfig,
@@ -84,6 +87,7 @@ pub fn plan_create_all(
     let mut names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
     names.sort_unstable();
     let (lookup, mut room) = (Lookup { image, config }, Room::of(image));
+    let mut planned: BTreeMap<String, &str> = BTreeMap::new();
     topics
         .iter()
         .map(|topic| {
@@ -91,7 +95,13 @@ pub fn plan_create_all(
                 let what = format!("topic {} is named twice", topic.name);
                 return Err(MetadataError::InvalidRequest(what));
             }
-            plan_one(lookup, &mut room, topic, fresh_id(image, prng))
+            let collides = names::fold(&topic.name);
+            if let Some(other) = planned.get(&collides) {
+                return Err(collision(&topic.name, other));
+            }
+            let spec = plan_one(lookup, &mut room, topic, fresh_id(image, prng))?;
+            planned.insert(collides, &topic.name);
+            Ok(spec)
         })
         .collect()
 }

@@ -424,6 +424,25 @@ fn without_acks_an_error_closes_behind_what_was_asked_before() {
 }
 
 #[test]
+fn a_fetch_parked_behind_a_request_that_closes_is_called_back() {
+    let mut talk = Conversation::new();
+    talk.request(&produce("t", 0, &[b"x"]), 7);
+    let (append, _) = talk.command();
+    talk.request(&fetch("t"), 11);
+    let (_, parked) = talk.command();
+    assert!(matches!(parked, Command::Fetch(_)));
+    let refused = Reply::Appended(Err(api::error::AppendError::ProducerFenced));
+    assert!(talk.reply(append, refused).is_err());
+    let commands = talk.commands();
+    assert!(
+        matches!(commands[..], [(_, Command::CancelFetch { .. })]),
+        "{commands:?}"
+    );
+    talk.close();
+    assert!(talk.commands().is_empty(), "once is enough");
+}
+
+#[test]
 fn the_budget_of_a_transmission_is_kept_between_responses() {
     let mut talk = Conversation::new();
     for _ in 0..3 {

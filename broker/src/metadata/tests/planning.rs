@@ -227,6 +227,29 @@ fn a_name_given_twice_is_refused_in_both_places() {
 }
 
 #[test]
+fn a_name_that_collides_with_an_earlier_one_of_the_request_is_refused() {
+    let mut world = World::with_broker();
+    world.create(spec("there.already", 1, 1));
+    let names = ["a.b", "a_b", "a.c", "there_already", "a-b"];
+    let plan = |names: &[&str]| {
+        let topics: Vec<_> = names.iter().map(|name| new_topic(name)).collect();
+        plan_create_all(&world.image, &world.config, &topics, &mut Prng::new(7))
+    };
+    let planned = plan(&names);
+    let refused: Vec<bool> = planned.iter().map(Result::is_err).collect();
+    assert_eq!(refused, [false, true, false, true, false]);
+    for place in [1, 3] {
+        assert!(matches!(
+            planned[place],
+            Err(MetadataError::InvalidTopic(_))
+        ));
+    }
+    // What is refused for another reason stands in nobody's way.
+    let planned = plan(&["there.already", "x y", "x_y"]);
+    assert!(planned[2].is_ok());
+}
+
+#[test]
 fn deletion_is_refused_for_unknown_internal_repeated_and_disabled() {
     let mut world = World::with_broker();
     world.create(spec("a", 1, 1));
