@@ -175,7 +175,10 @@ impl Shard {
             Input::Io { id, outcome } => self.store.handle_io(now, id, outcome)?,
             Input::Control(message) => self.handle_control(now, message),
             Input::Timeout => self.handle_timeout(now)?,
-            Input::RoundEnd => self.store.seal_round(now),
+            Input::RoundEnd => {
+                self.store.seal_round(now);
+                self.retries.begin_round();
+            }
         }
         self.settle(now);
         Ok(())

@@ -23,6 +23,15 @@ const NOTHING: ListedOffset = ListedOffset {
     leader_epoch: None,
 };
 
+/// Whether records may have to be read for it.
+#[must_use]
+pub const fn is_search(query: OffsetQuery) -> bool {
+    match query {
+        OffsetQuery::MaxTimestamp | OffsetQuery::AtTimestamp(_) => true,
+        OffsetQuery::Latest | OffsetQuery::Earliest => false,
+    }
+}
+
 /// Looks an offset up; `None` while the device is read.
 pub fn try_lookup(
     partition: &Partition,

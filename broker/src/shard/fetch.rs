@@ -2,7 +2,7 @@
 //!
 //! Owns: parking, waking and cancelling of fetches; the queue of parked requests to be tried again.
 //! Never: decides what is visible; `partition::fetch` does.
-//! Invariants: one input causes a bounded number of retries; a fetch that waits for the device is
+//! Invariants: one input causes a bounded number of retries, and one round of searches by time; a fetch that waits for the device is
 //! answered by it, whatever its deadline, so that short deadlines cannot starve a reader.
 //! Source: kafka.md 4.4.
 
@@ -24,27 +24,57 @@ use crate::partition::{FetchNeed, FetchWaiter};
 /// Parked requests tried again per input; the rest follows with the next input.
 const RETRIES_PER_INPUT_MAX: usize = 256;
 
-/// A parked request that may be able to go on.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Retry {
-    Fetch(LogId, Origin),
-    /// The oldest lookup of this log.
-    Lookup(LogId),
+/// Searches by time per round. One may have to decompress a batch whole, which takes as long as thousands of fetches.
+const SEARCHES_PER_ROUND: usize = 1;
+
+/// Parked requests that may be able to go on, oldest wake-up first.
+#[derive(Debug)]
+pub(super) struct Retries {
+    fetches: VecDeque<(LogId, Origin)>,
+    /// Each stands for the oldest lookup of a log.
+    lookups: VecDeque<LogId>,
+    /// Searches by time that this round may still begin.
+    searches_left: usize,
 }
 
-/// Parked requests to be tried again, oldest wake-up first.
-#[derive(Debug, Default)]
-pub(super) struct Retries {
-    queue: VecDeque<Retry>,
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            fetches: VecDeque::new(),
+            lookups: VecDeque::new(),
+            searches_left: SEARCHES_PER_ROUND,
+        }
+    }
 }
 
 impl Retries {
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.fetches.is_empty() && self.lookups.is_empty()
     }
 
-    pub(super) fn push(&mut self, retry: Retry) {
-        self.queue.push_back(retry);
+    pub(super) fn push_lookup(&mut self, log: LogId) {
+        self.lookups.push_back(log);
+    }
+
+    /// A round ended.
+    pub(super) fn begin_round(&mut self) {
+        self.searches_left = SEARCHES_PER_ROUND;
+    }
+
+    /// Whether a search by time may begin in this round, before which none waits; counts it.
+    pub(super) fn may_search(&mut self) -> bool {
+        let may = self.lookups.is_empty() && self.searches_left > 0;
+        self.searches_left -= usize::from(may);
+        may
+    }
+
+    /// The log whose oldest lookup has its turn.
+    fn next_lookup(&mut self) -> Option<LogId> {
+        self.searches_left.checked_sub(1).and_then(|left| {
+            let log = self.lookups.pop_front()?;
+            self.searches_left = left;
+            Some(log)
+        })
     }
 }
 
@@ -106,22 +136,20 @@ impl Shard {
     /// Queues what waited for the device.
     pub(super) fn handle_readable(&mut self, log: LogId) {
         self.queue_fetches(log, |need| need == FetchNeed::Device);
-        let partition = self.directory.get_mut(log);
-        let lookups = partition.map_or(0, |one| one.waiters.queue_lookups());
-        for _ in 0..lookups {
-            self.retries.push(Retry::Lookup(log));
-        }
+        self.queue_lookups(log);
         self.groups.handle_readable(log);
     }
 
     /// Tries a bounded number of queued requests again.
     pub(super) fn retry_parked(&mut self, now: Now) {
         for _ in 0..RETRIES_PER_INPUT_MAX {
-            match self.retries.queue.pop_front() {
-                Some(Retry::Fetch(log, origin)) => self.retry_fetch(now, log, origin),
-                Some(Retry::Lookup(log)) => self.retry_lookup(now, log),
-                None => return,
-            }
+            let Some((log, origin)) = self.retries.fetches.pop_front() else {
+                break;
+            };
+            self.retry_fetch(now, log, origin);
+        }
+        while let Some(log) = self.retries.next_lookup() {
+            self.retry_lookup(now, log);
         }
     }
 
@@ -132,7 +160,7 @@ impl Shard {
         let retries = &mut self.retries;
         partition
             .waiters
-            .queue_fetches(wakes, |origin| retries.push(Retry::Fetch(log, origin)));
+            .queue_fetches(wakes, |origin| retries.fetches.push_back((log, origin)));
     }
 
     fn retry_fetch(&mut self, now: Now, log: LogId, origin: Origin) {

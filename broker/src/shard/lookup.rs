@@ -2,7 +2,7 @@
 //!
 //! Owns: parking of lookups until the device answered, of deletions until they are durable.
 //! Never: decides what the answer is; `partition::lookup` does.
-//! Invariants: a deletion is answered only after `LogStartMoved`.
+//! Invariants: a deletion is answered only after `LogStartMoved`; searches by time take turns with everything else.
 //! Source: kafka.md 4.5, 4.7, 4.12.
 
 use api::command::{DeleteRecords, EpochEnd, ListOffset};
@@ -20,8 +20,23 @@ use crate::partition::lookup;
 impl Shard {
     pub(super) fn list_offset(&mut self, now: Now, origin: Origin, query: ListOffset) {
         match self.locate(&query.topic, query.partition) {
-            Ok(log) => self.advance_lookup(now, log, LookupWaiter { origin, query }),
+            Ok(log) if !lookup::is_search(query.query) || self.retries.may_search() => {
+                self.advance_lookup(now, log, LookupWaiter { origin, query });
+            }
+            Ok(log) => {
+                self.park_lookup(log, LookupWaiter { origin, query });
+                self.queue_lookups(log);
+            }
             Err(error) => self.reply(origin, Reply::Offset(Err(error.into()))),
+        }
+    }
+
+    /// Queues the lookups of a log to be tried again.
+    pub(super) fn queue_lookups(&mut self, log: LogId) {
+        let partition = self.directory.get_mut(log);
+        let lookups = partition.map_or(0, |one| one.waiters.queue_lookups());
+        for _ in 0..lookups {
+            self.retries.push_lookup(log);
         }
     }
 
@@ -72,13 +87,21 @@ impl Shard {
             return;
         };
         let result = lookup::try_lookup(partition, &mut self.store, now, &waiter.query);
-        if let Some(result) = result {
-            self.reply(waiter.origin, Reply::Offset(result));
-        } else if !partition.waiters.has_room_for_lookup() {
-            let busy = ReadError::Partition(PartitionError::Busy);
-            self.reply(waiter.origin, Reply::Offset(Err(busy)));
-        } else {
-            partition.waiters.park_lookup(waiter);
+        match result {
+            Some(result) => self.reply(waiter.origin, Reply::Offset(result)),
+            None => self.park_lookup(log, waiter),
+        }
+    }
+
+    fn park_lookup(&mut self, log: LogId, waiter: LookupWaiter) {
+        match self.directory.get_mut(log) {
+            Some(partition) if partition.waiters.has_room_for_lookup() => {
+                partition.waiters.park_lookup(waiter);
+            }
+            Some(_) | None => {
+                let busy = ReadError::Partition(PartitionError::Busy);
+                self.reply(waiter.origin, Reply::Offset(Err(busy)));
+            }
         }
     }
 

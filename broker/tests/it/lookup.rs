@@ -116,18 +116,6 @@ fn lookups_in_cold_data_wait_for_the_device() {
     rig.control(CoreMessage::Shutdown);
     rig.restart();
     rig.disk.hold = Hold::Reads;
-    let isolation = Isolation::ReadUncommitted;
-    let lookup = |query| {
-        let topic = named("t");
-        let list = ListOffset {
-            topic,
-            partition: P0,
-            leader_epoch: None,
-            isolation,
-            query,
-        };
-        Command::ListOffset(list)
-    };
     let by_time = rig.send(lookup(OffsetQuery::AtTimestamp(base + 1)));
     let largest = rig.send(lookup(OffsetQuery::MaxTimestamp));
     for _ in 0..20 {
@@ -139,6 +127,40 @@ fn lookups_in_cold_data_wait_for_the_device() {
         };
         assert_eq!(place(found), Some((2, Some(base + 20))));
     }
+}
+
+fn lookup(query: OffsetQuery) -> Command {
+    Command::ListOffset(ListOffset {
+        topic: named("t"),
+        partition: P0,
+        leader_epoch: None,
+        isolation: Isolation::ReadUncommitted,
+        query,
+    })
+}
+
+#[test]
+fn searches_by_time_take_turns_with_other_work_one_per_round() {
+    let mut rig = rig();
+    let base = timed(&mut rig);
+    let by_time = || lookup(OffsetQuery::AtTimestamp(base + 1));
+    let crowd = vec![
+        by_time(),
+        by_time(),
+        lookup(OffsetQuery::Latest),
+        lookup(OffsetQuery::MaxTimestamp),
+        lookup(OffsetQuery::Earliest),
+        by_time(),
+    ];
+    let answered = rig.crowd(crowd);
+    let steps: Vec<usize> = answered.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(answered[0] <= 4, "{answered:?}");
+    assert!(steps.iter().all(|step| *step <= 1), "{answered:?}");
+    assert_eq!(answered.last(), Some(&6));
+    assert_eq!(
+        place(rig.list("t", OffsetQuery::AtTimestamp(base + 1))),
+        Some((2, Some(base + 20)))
+    );
 }
 
 #[test]

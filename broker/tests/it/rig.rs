@@ -164,6 +164,30 @@ impl Rig {
         }
     }
 
+    /// Feeds commands in one round; how many are answered at the end of that round and of each after it, until all are.
+    pub(crate) fn crowd(&mut self, commands: Vec<Command>) -> Vec<usize> {
+        let count = commands.len();
+        for command in commands {
+            let origin = self.origin();
+            self.feed(Input::Command { origin, command });
+        }
+        let before = self.replies.len();
+        let mut answered = Vec::new();
+        while answered.last().is_none_or(|last| *last < count) && answered.len() < ROUNDS_MAX {
+            self.feed(Input::RoundEnd);
+            self.drain();
+            answered.push(self.replies.len() - before);
+            if self
+                .shard
+                .poll_timeout()
+                .is_some_and(|due| due <= self.now.instant)
+            {
+                self.feed(Input::Timeout);
+            }
+        }
+        answered
+    }
+
     /// Carries out what was held back.
     pub(crate) fn release(&mut self) {
         for (id, outcome) in self.disk.release() {
