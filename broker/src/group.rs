@@ -143,14 +143,16 @@ impl Coordinator {
         }
     }
 
-    /// Every record was replayed: the partition's groups are ready.
-    pub fn finish_load(&mut self, now: Now, partition: PartitionId) {
+    /// Every record was replayed: the partition's groups are ready. Commits that name another id than the present
+    /// topic of their name has are left out.
+    pub fn finish_load(&mut self, now: Now, partition: PartitionId, topics: &dyn Topics) {
         let Some(slot @ Slot::Loading(_)) = self.slots.get_mut(&partition) else {
             return;
         };
-        let Slot::Loading(loading) = std::mem::replace(slot, Slot::Loaded) else {
+        let Slot::Loading(mut loading) = std::mem::replace(slot, Slot::Loaded) else {
             return;
         };
+        loading.drop_stale(topics);
         let deleted_topics = loading.deleted_topics.clone();
         for group in loading.into_groups(&mut self.effects, now, partition) {
             self.groups.insert(group.name.clone(), group);

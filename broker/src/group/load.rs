@@ -2,19 +2,21 @@
 //!
 //! Owns: what was read so far of a partition that loads, and groups made of it.
 //! Never: answers anything; writes anything.
-//! Invariants: the last record of a key wins; restored members keep generation and assignment and get a whole
+//! Invariants: the last record of a key wins; a commit to an earlier topic of the same name is none; restored members keep generation and assignment and get a whole
 //! session, so that a quick restart does not rebalance.
 //! Source: kafka.md 4.8 (last paragraph).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::metadata::TopicKey;
+use model::ids::TopicId;
 use model::time::{Now, Timestamp};
 
-use super::WriteId;
 use super::effects::{Effects, OffsetKey};
 use super::records::{self, GroupValue, MemberValue, OffsetValue, RecordError, RecordKey};
 use super::state::{Group, Member, Phase};
 use super::timers::Deadline;
+use super::{Topics, WriteId};
 
 /// What was read so far.
 #[derive(Debug, Default)]
@@ -70,6 +72,24 @@ impl Loading {
             if offsets.is_empty() {
                 self.offsets.remove(group);
             }
+        }
+    }
+
+    /// Leaves out commits to earlier topics of a present one's name: a stop may have come between a deletion and the
+    /// tombstones, and the topic may have been made again. In memory only; such a commit is left out at every start.
+    pub(super) fn drop_stale(&mut self, topics: &dyn Topics) {
+        let mut present = BTreeMap::<String, Option<TopicId>>::new();
+        for offsets in self.offsets.values_mut() {
+            offsets.retain(|key, value| {
+                let Some(committed_to) = value.topic_id else {
+                    return true;
+                };
+                let resolve = || topics.resolve(&TopicKey::Name(key.topic.clone()));
+                let present = present
+                    .entry(key.topic.clone())
+                    .or_insert_with(|| resolve().map(|(_, id, _)| id));
+                present.is_none_or(|id| id == committed_to)
+            });
         }
     }
 

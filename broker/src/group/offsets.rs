@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use api::error::GroupError;
 use api::group::{Committed, CommittedOffsets, CommittedQuery, MemberKey, OffsetToCommit};
 use api::metadata::TopicKey;
-use model::ids::PartitionId;
+use model::ids::{PartitionId, TopicId};
 use model::limits::OFFSET_METADATA_BYTES_MAX;
 use model::time::{Now, Timestamp};
 
@@ -175,12 +175,13 @@ impl CommitPlan {
         let mut plan = Self::default();
         for element in offsets {
             let result = match check_element(&element, topics) {
-                Ok(topic) => {
+                Ok((topic, id)) => {
                     let value = OffsetValue {
                         offset: element.offset,
                         leader_epoch: element.leader_epoch,
                         metadata: element.metadata,
                         committed_at: now,
+                        topic_id: Some(id),
                     };
                     plan.offsets.push((
                         OffsetKey {
@@ -223,18 +224,22 @@ pub(super) const fn unknown_topic(key: &TopicKey) -> GroupError {
     }
 }
 
-fn check_element(element: &OffsetToCommit, topics: &dyn Topics) -> Result<String, GroupError> {
+/// Name and id of the topic.
+fn check_element(
+    element: &OffsetToCommit,
+    topics: &dyn Topics,
+) -> Result<(String, TopicId), GroupError> {
     let found = topics
         .resolve(&element.topic)
         .ok_or_else(|| unknown_topic(&element.topic))?;
-    let (name, _, partitions) = found;
+    let (name, id, partitions) = found;
     if element.partition.get() >= partitions {
         return Err(GroupError::UnknownTopicOrPartition);
     }
     if element.metadata.len() > OFFSET_METADATA_BYTES_MAX {
         return Err(GroupError::MetadataTooLarge);
     }
-    Ok(name)
+    Ok((name, id))
 }
 
 impl Group {

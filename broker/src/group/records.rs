@@ -3,13 +3,13 @@
 //! Owns: encoding of the versions we write, decoding of the versions we read.
 //! Never: panics or over-allocates on bytes that were read; keeps state.
 //! Invariants: what is written decodes to the same; every text fits a 16-bit length.
-//! Source: kafka.md 4.8; the schemas `OffsetCommitKey`/`Value` v0 to v4 and `GroupMetadataKey`/`Value` v0 to v4.
+//! Source: kafka.md 4.8, docs/format.md; the schemas `OffsetCommitKey`/`Value` v0 to v4 and `GroupMetadataKey`/`Value` v0 to v4.
 
 #[cfg(test)]
 mod tests;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use model::ids::{Generation, PartitionId};
+use model::ids::{Generation, PartitionId, TopicId};
 use model::offset::{LeaderEpoch, Offset};
 use model::time::Timestamp;
 
@@ -21,6 +21,10 @@ const GROUP_KEY_VERSION: i16 = 2;
 const VALUE_VERSION: i16 = 3;
 /// From this version on values use compact lengths and tagged fields.
 const FLEXIBLE_VERSION: i16 = 4;
+/// Tagged field of an offset's value, from v4 on: the id of its topic.
+const TOPIC_ID_TAG: u32 = 0;
+/// Tagged fields of one structure; more is no record of Kafka's.
+const TAGS_MAX: u32 = 64;
 
 /// Why a record could not be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +67,8 @@ pub(super) struct OffsetValue {
     pub metadata: String,
     /// When it was committed.
     pub committed_at: Timestamp,
+    /// The topic it was committed to; unknown before v4. A later topic of the same name is another one.
+    pub topic_id: Option<TopicId>,
 }
 
 /// Value of a group.
@@ -110,12 +116,23 @@ pub(super) fn offset_record(
     partition: PartitionId,
     value: &OffsetValue,
 ) -> GroupRecord {
-    let mut out = BytesMut::with_capacity(28 + value.metadata.len());
-    out.put_i16(VALUE_VERSION);
+    let mut out = BytesMut::with_capacity(48 + value.metadata.len());
+    let version = value.topic_id.map_or(VALUE_VERSION, |_| FLEXIBLE_VERSION);
+    out.put_i16(version);
     out.put_i64(value.offset.to_wire());
     out.put_i32(value.leader_epoch.map_or(-1, LeaderEpoch::to_wire));
-    put_text(&mut out, &value.metadata);
+    match value.topic_id {
+        Some(_) => put_compact_text(&mut out, &value.metadata),
+        None => put_text(&mut out, &value.metadata),
+    }
     out.put_i64(value.committed_at.as_millis());
+    if let Some(topic) = value.topic_id {
+        // One tagged field.
+        put_varint(&mut out, 1);
+        put_varint(&mut out, TOPIC_ID_TAG);
+        put_varint(&mut out, 16);
+        out.put_slice(topic.as_bytes());
+    }
     GroupRecord {
         key: offset_key(group, topic, partition),
         value: Some(out.freeze()),
@@ -242,6 +259,28 @@ fn put_text(out: &mut BytesMut, text: &str) {
     out.put_slice(text.as_bytes());
 }
 
+/// A text with its length plus one in front, seven bits per byte.
+fn put_compact_text(out: &mut BytesMut, text: &str) {
+    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    assert!(
+        text.len() <= TEXT_BYTES_MAX,
+        "texts are bounded where they enter: {length} bytes"
+    );
+    put_varint(out, length + 1);
+    out.put_slice(text.as_bytes());
+}
+
+fn put_varint(out: &mut BytesMut, mut value: u32) {
+    loop {
+        let [low, ..] = (value & 0x7f).to_le_bytes();
+        value >>= 7;
+        if value == 0 {
+            return out.put_u8(low);
+        }
+        out.put_u8(low | 0x80);
+    }
+}
+
 fn put_optional_text(out: &mut BytesMut, text: Option<&str>) {
     match text {
         Some(text) => put_text(out, text),
@@ -318,11 +357,18 @@ impl<'a> Reader<'a> {
         };
         let metadata = self.text()?;
         let committed_at = Timestamp::from_millis(self.i64()?);
+        let mut topic_id = None;
+        self.tags(|tag, bytes| {
+            if tag == TOPIC_ID_TAG {
+                topic_id = bytes.try_into().ok().map(TopicId::from_bytes);
+            }
+        })?;
         Some(OffsetValue {
             offset,
             leader_epoch,
             metadata,
             committed_at,
+            topic_id: topic_id.filter(|topic| !topic.is_none()),
         })
     }
 
@@ -365,7 +411,7 @@ impl<'a> Reader<'a> {
         let session_timeout_ms = self.millis()?;
         let subscription = self.bytes()?;
         let assignment = self.bytes()?;
-        self.skip_tags()?;
+        self.tags(|_, _| {})?;
         Some(MemberValue {
             id,
             instance,
@@ -457,14 +503,16 @@ impl<'a> Reader<'a> {
         Some(Bytes::copy_from_slice(self.take(length)?))
     }
 
-    fn skip_tags(&mut self) -> Option<()> {
+    /// Tagged fields, which only values in the flexible form have.
+    fn tags(&mut self, mut field: impl FnMut(u32, &'a [u8])) -> Option<()> {
         if self.form == Form::Classic {
             return Some(());
         }
-        for _ in 0..self.varint()? {
-            self.varint()?;
+        let count = self.varint().filter(|count| *count <= TAGS_MAX)?;
+        for _ in 0..count {
+            let tag = self.varint()?;
             let length = usize::try_from(self.varint()?).ok()?;
-            self.take(length)?;
+            field(tag, self.take(length)?);
         }
         Some(())
     }

@@ -127,7 +127,8 @@ impl Bench {
                 self.now.wall,
             );
         }
-        self.coordinator.finish_load(self.now, PARTITION);
+        self.coordinator
+            .finish_load(self.now, PARTITION, &self.topics);
         self.pump();
     }
 

@@ -134,7 +134,9 @@ impl Shard {
         };
         let upto = bounds.high_watermark;
         if load.next >= upto {
-            self.groups.coordinator.finish_load(now, load.partition);
+            let topics = ImageTopics(Arc::clone(&self.image));
+            let coordinator = &mut self.groups.coordinator;
+            coordinator.finish_load(now, load.partition, &topics);
             return None;
         }
         let budget = ReadBudget {

@@ -10,6 +10,7 @@ fn offset_value() -> OffsetValue {
         leader_epoch: Some(LeaderEpoch::new(3)),
         metadata: "mé".into(),
         committed_at: Timestamp::from_millis(1_000),
+        topic_id: None,
     }
 }
 
@@ -43,6 +44,33 @@ fn an_offset_record_has_the_bytes_of_kafka() {
     assert_eq!(record.key, &b"\0\x01\0\x01g\0\x05topic\0\0\0\x02"[..]);
     let value = b"\0\x03\0\0\0\0\0\0\x01\x02\0\0\0\x03\0\x03m\xc3\xa9\0\0\0\0\0\0\x03\xe8";
     assert_eq!(record.value.unwrap(), &value[..]);
+}
+
+#[test]
+fn an_offset_record_with_the_topics_id_has_the_bytes_of_kafka() {
+    let value = OffsetValue {
+        topic_id: Some(TopicId::from_bytes([9; 16])),
+        ..offset_value()
+    };
+    let record = offset_record("g", "topic", PartitionId::new(2), &value);
+    assert_eq!(record.key, &b"\0\x01\0\x01g\0\x05topic\0\0\0\x02"[..]);
+    let expected = [
+        &b"\0\x04\0\0\0\0\0\0\x01\x02\0\0\0\x03\x04m\xc3\xa9\0\0\0\0\0\0\x03\xe8\x01\0\x10"[..],
+        &[9; 16],
+    ]
+    .concat();
+    let bytes = record.value.unwrap();
+    assert_eq!(bytes, expected);
+    assert_eq!(decode_offset(&bytes), Ok(value.clone()));
+    for end in 0..bytes.len() {
+        assert!(decode_offset(&bytes[..end]).is_err(), "cut at {end}");
+    }
+    let long = OffsetValue {
+        metadata: "x".repeat(300),
+        ..value
+    };
+    let record = offset_record("g", "t", PartitionId::new(0), &long);
+    assert_eq!(decode_offset(&record.value.unwrap()), Ok(long));
 }
 
 #[test]
@@ -117,7 +145,11 @@ fn older_and_newer_offset_values_are_read() {
         &tags,
     ]
     .concat();
-    assert_eq!(decode_offset(&flexible), Ok(offset_value()));
+    let named = OffsetValue {
+        topic_id: Some(TopicId::from_bytes([9; 16])),
+        ..offset_value()
+    };
+    assert_eq!(decode_offset(&flexible), Ok(named));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Restart, loading and unloading.
 
 use super::*;
+use crate::group::records::{OffsetValue, offset_record};
 
 #[test]
 fn a_restarted_broker_keeps_generation_members_and_assignments() {
@@ -114,9 +115,44 @@ fn a_topic_deleted_while_loading_is_forgotten_after_it() {
             .replay(PARTITION, &record.key, value, bench.now.wall);
     }
     bench.delete_topic("orders");
-    bench.coordinator.finish_load(bench.now, PARTITION);
+    let topics = bench.topics.clone();
+    bench.coordinator.finish_load(bench.now, PARTITION, &topics);
     bench.pump();
     assert_eq!(bench.fetch(0), None);
+}
+
+#[test]
+fn commits_to_an_earlier_topic_of_the_same_name_are_left_out() {
+    let mut bench = Bench::new();
+    let ticket = bench.commit(simple(), &[(0, 7), (1, 8)]);
+    bench.committed(ticket);
+    // Deleted and made again; the process died before the tombstones were durable.
+    let (_, partitions) = bench.topics.0["orders"];
+    let again = (TopicId::from_bytes([77; 16]), partitions);
+    bench.topics.0.insert("orders".to_owned(), again);
+    bench.restart();
+    assert_eq!((bench.fetch(0), bench.fetch(1)), (None, None));
+    let ticket = bench.commit(simple(), &[(1, 2)]);
+    bench.committed(ticket);
+    bench.restart();
+    assert_eq!(bench.fetch(0), None);
+    assert_eq!(bench.fetch(1), Some(2));
+}
+
+#[test]
+fn commits_of_older_records_name_no_topic_and_are_taken_by_name() {
+    let mut bench = Bench::new();
+    let value = OffsetValue {
+        offset: Offset::new(5),
+        leader_epoch: None,
+        metadata: String::new(),
+        committed_at: bench.now.wall,
+        topic_id: None,
+    };
+    let record = offset_record(GROUP, "orders", PartitionId::new(0), &value);
+    bench.log.push(record);
+    bench.restart();
+    assert_eq!(bench.fetch(0), Some(5));
 }
 
 #[test]
