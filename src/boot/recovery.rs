@@ -9,7 +9,6 @@ use std::path::Path;
 
 use model::ids::ShardId;
 use shards::disk::FsDisk;
-use storage::IoError;
 use storage::exec::{self, RecoverError, Recovered};
 
 /// Why a core could not be recovered.
@@ -27,22 +26,6 @@ pub(crate) enum RecoveryError {
     /// Its thread could not run to the end.
     #[error("core {0}: the recovery thread failed")]
     Thread(ShardId),
-}
-
-impl RecoveryError {
-    /// Whether the device had no room for what a start writes; nothing is lost then.
-    pub(crate) fn is_no_room(&self) -> bool {
-        matches!(
-            self,
-            Self::Core {
-                source: RecoverError::Io {
-                    source: IoError::NoSpace,
-                    ..
-                },
-                ..
-            }
-        )
-    }
 }
 
 /// Recovers all cores, in shard order.

@@ -5,6 +5,11 @@
 //! Invariants: every cause has a fix.
 //! Source: features.md 3.2 point 6.
 
+use std::error::Error;
+use std::io;
+
+use storage::IoError;
+
 use super::failure::{Failure, Kind};
 use crate::boot::BootError;
 
@@ -13,16 +18,28 @@ const NO_ROOM: (Kind, &str) = (
     "free space on the device of --data-dir and start it again; nothing acknowledged is lost",
 );
 
+/// Whether the device had no room for something a start writes, wherever that was.
+fn is_no_room(error: &(dyn Error + 'static)) -> bool {
+    let is_full = |error: &io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
+    };
+    let is_cause = error.downcast_ref::<io::Error>().is_some_and(is_full)
+        || error.downcast_ref::<IoError>() == Some(&IoError::NoSpace);
+    is_cause || error.source().is_some_and(is_no_room)
+}
+
 /// The failure to show for `error`.
 pub(super) fn of(error: &BootError) -> Failure {
     let (kind, fix) = match error {
+        full if is_no_room(full) => NO_ROOM,
         BootError::Lock(_) => (
             Kind::Unavailable,
             "stop the broker that uses this directory, or give another with --data-dir DIR",
         ),
         BootError::Directory(cause) => (Kind::Failed, cause.fix()),
-        BootError::Control(cause) if cause.is_no_room() => NO_ROOM,
-        BootError::Recovery(cause) if cause.is_no_room() => NO_ROOM,
         BootError::Recovery(_) => (
             Kind::Failed,
             "run `rapidmq check DIR`: it names every damaged file; restore those from a copy",

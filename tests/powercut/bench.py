@@ -127,7 +127,7 @@ class StrictBench(Bench):
             raise
 
     def __exit__(self, *_):
-        if self.broker.process.poll() is None:
+        if self.broker.process and self.broker.process.poll() is None:
             self.broker.kill()
         self.disk.close()
 

@@ -179,6 +179,29 @@ def test_a_start_without_room_serves_what_is_there_or_says_why_not(name):
     shutil.rmtree(bench.home)
 
 
+@pytest.mark.parametrize("need", ["create", "grow"])
+@pytest.mark.parametrize("pattern", ["data/superblock.*", "data/core-*", "data/raft*", "data/*"])
+def test_a_first_start_without_room_says_so_and_the_next_one_succeeds(pattern, need):
+    bench = StrictBench(scratch("powercut-room-"))
+    bench.disk.say(f"enospc {need} {pattern}")
+    refusals = [start_fails(bench.broker) for _ in range(2)]
+    struck = bench.struck()
+    bench.disk.say("heal")
+    with bench:
+        assert struck > 0
+        assert all("ended with 5" in refusal and "fix: free space" in refusal for refusal in refusals), refusals
+        bench.produce_all(20, 3_000)
+        stop_and_check(bench)
+    shutil.rmtree(bench.home)
+
+
+def start_fails(broker):
+    """What a start that must fail says."""
+    with pytest.raises(AssertionError) as refusal:
+        broker.start()
+    return str(refusal.value)
+
+
 METADATA = "data/raft/*"
 EXISTS = KafkaError.TOPIC_ALREADY_EXISTS
 ACCEPTED = {KafkaError.KAFKA_STORAGE_ERROR, KafkaError.REQUEST_TIMED_OUT, KafkaError._TIMED_OUT}
