@@ -7,6 +7,7 @@
 //! Source: architecture.md A3, reliability.md 2.1.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 /// Correlates an [`Io`] with its completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,9 @@ pub struct IoId(pub u64);
 /// A file as the store names it; the shell maps it to a descriptor after `Create` or `Open`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey(pub u64);
+
+/// Bytes of one write, in order. Small groups need no memory of their own for the list.
+pub type Pieces = SmallVec<[Bytes; 4]>;
 
 /// One thing to carry out.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ pub enum Io {
         /// Multiple of 4096.
         position: u64,
         /// Bytes, in order; their sum is at most `len`.
-        pieces: Vec<Bytes>,
+        pieces: Pieces,
         /// Multiple of 4096.
         len: u32,
     },

@@ -12,7 +12,7 @@ pub mod io;
 pub mod log;
 pub mod store;
 
-pub use io::{FileKey, FileOp, Io, IoError, IoId, IoOutcome};
+pub use io::{FileKey, FileOp, Io, IoError, IoId, IoOutcome, Pieces};
 pub use log::{Admit, Durability, LogConfig, ReadOutcome, TimeLookup};
 pub use store::{
     Alarm, Appended, LogId, SpaceLevel, SpaceLimits, StallLimits, Store, StoreConfig, StoreEvent,

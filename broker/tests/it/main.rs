@@ -9,6 +9,8 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod allocations;
+#[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod append;

@@ -47,6 +47,8 @@ pub(crate) struct Rig {
     pub(crate) applied: Vec<MetaIndex>,
     pub(crate) stops: usize,
     pub(crate) fatal: Option<Fatal>,
+    /// Heap allocations of the shard so far.
+    pub(crate) allocations: u64,
     next_ticket: u64,
     starts: u64,
     shards: u16,
@@ -98,6 +100,7 @@ impl Rig {
             applied: Vec::new(),
             stops: 0,
             fatal: None,
+            allocations: 0,
             next_ticket: 0,
             starts: 1,
             shards,
@@ -248,7 +251,10 @@ impl Rig {
     }
 
     fn feed(&mut self, input: Input) {
-        if let Err(fatal) = self.shard.handle(self.now, input) {
+        let mut outcome = Ok(());
+        let heap = allocation_counter::measure(|| outcome = self.shard.handle(self.now, input));
+        self.allocations += heap.count_total;
+        if let Err(fatal) = outcome {
             self.fatal = Some(fatal);
         }
     }
@@ -277,7 +283,7 @@ impl Rig {
 
     fn drain(&mut self) -> bool {
         let mut is_busy = false;
-        while let Some(output) = self.shard.poll_output() {
+        while let Some(output) = self.poll_output() {
             is_busy = true;
             match output {
                 Output::Reply { origin, reply } => self.replies.push((origin, reply)),
@@ -296,6 +302,13 @@ impl Rig {
             }
         }
         is_busy
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        let mut output = None;
+        let heap = allocation_counter::measure(|| output = self.shard.poll_output());
+        self.allocations += heap.count_total;
+        output
     }
 
     fn answer_proposal(&mut self, proposal: &Proposal) {

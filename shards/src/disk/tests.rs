@@ -140,7 +140,7 @@ fn pieces_are_written_back_to_back_and_padded() {
         id: IoId(1),
         file: FileKey(1),
         position: 8192,
-        pieces,
+        pieces: pieces.into(),
         len: 4096,
     };
     assert!(matches!(desk.ring(write), IoOutcome::Written));
@@ -161,7 +161,7 @@ fn the_usual_write_time_is_learnt() {
             id: IoId(1),
             file: FileKey(1),
             position: 0,
-            pieces: vec![],
+            pieces: vec![].into(),
             len: 4096,
         };
         desk.ring(write);

@@ -247,7 +247,7 @@ impl EchoMachine {
             id,
             file: FILE,
             position: self.position,
-            pieces,
+            pieces: pieces.into(),
             len,
         };
         self.outputs.push_back(Output::Io(write));

@@ -154,6 +154,11 @@ impl Writer {
         self
     }
 
+    /// Forgets what was written and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     /// Bytes so far.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -182,10 +187,15 @@ impl Writer {
 /// Appends the CRC32C of everything so far, after padding to `len - 4`.
 #[must_use]
 pub fn seal(mut writer: Writer, len: usize) -> Vec<u8> {
+    seal_in_place(&mut writer, len);
+    writer.finish()
+}
+
+/// As [`seal`], in a writer that is used again.
+pub fn seal_in_place(writer: &mut Writer, len: usize) {
     writer.pad_to(len - 4);
     let crc = crc32c::crc32c(writer.as_slice());
     writer.u32(crc);
-    writer.finish()
 }
 
 /// Splits a sealed structure of `len` bytes off the front of `bytes` and checks its CRC; gives the fields.

@@ -35,15 +35,13 @@ impl Ends {
         self.logs.len() * END_BYTES
     }
 
-    /// Writes the fields of the entry behind its log id, and gives the payload.
-    pub(super) fn encode(&self, row: &mut Writer) -> Vec<u8> {
-        let mut payload = Writer::with_capacity(self.payload_len());
+    /// Writes the fields of the entry behind its length, and into the empty `payload` the payload.
+    pub(super) fn encode(&self, row: &mut Writer, payload: &mut Writer) {
         for (log, end) in &self.logs {
             payload.u64(log.0).u64(end.get());
         }
-        let payload = payload.finish();
-        row.u64(self.covers_from).u32(crc32c::crc32c(&payload));
-        payload
+        let crc = crc32c::crc32c(payload.as_slice());
+        row.u64(self.covers_from).u32(crc);
     }
 
     /// Reads the fields of the entry behind its length, and the payload.

@@ -9,8 +9,9 @@
 use bytes::Bytes;
 use model::limits::BLOCK_BYTES;
 
-use super::cursor::{Reader, Writer, seal, unseal};
+use super::cursor::{Reader, Writer, seal_in_place, unseal};
 use super::{FormatError, Uid, chain, round_up};
+use crate::io::Pieces;
 
 /// Bytes of the header.
 pub const FRAME_BYTES: usize = 128;
@@ -88,7 +89,7 @@ pub struct Frame {
 #[derive(Clone, Debug)]
 pub struct EncodedGroup {
     /// Header and body.
-    pub pieces: Vec<Bytes>,
+    pub pieces: Pieces,
     /// Whole length, multiple of 4096.
     pub len: u32,
     /// For the next group's `prev_hash`.
@@ -121,29 +122,34 @@ impl Frame {
             Ok(self.body_len),
             "the header describes its body"
         );
+        let crc = body
+            .iter()
+            .fold(0, |crc, piece| crc32c::crc32c_append(crc, piece));
+        let mut header = Writer::with_capacity(FRAME_BYTES);
+        let (len, hash) = self.write_header(kind, crc, &mut header);
+        let mut pieces = Pieces::with_capacity(body.len() + 1);
+        pieces.push(Bytes::from(header.finish()));
+        pieces.extend(body);
+        EncodedGroup { pieces, len, hash }
+    }
+
+    /// Writes the header for a body with this checksum into the empty `writer`; gives the group's whole
+    /// length and its hash.
+    ///
+    /// # Panics
+    /// If the group is larger than [`GROUP_BYTES_MAX`] or claims to know itself durable.
+    pub(super) fn write_header(
+        &self,
+        kind: FrameKind,
+        body_crc: u32,
+        writer: &mut Writer,
+    ) -> (u32, u64) {
         assert!(
             self.durable_through < self.seq,
             "a group cannot witness itself"
         );
-        let crc = body
-            .iter()
-            .fold(0, |crc, piece| crc32c::crc32c_append(crc, piece));
-        let header = self.header(kind, crc);
-        let hash = hash_of(&header);
-        let len = round_up(FRAME_BYTES + sum);
+        let len = round_up(FRAME_BYTES + self.body_len as usize);
         assert!(len <= GROUP_BYTES_MAX, "a group of {len} bytes");
-        let mut pieces = Vec::with_capacity(body.len() + 1);
-        pieces.push(Bytes::from(header));
-        pieces.extend(body);
-        EncodedGroup {
-            pieces,
-            len: u32::try_from(len).unwrap_or(u32::MAX),
-            hash,
-        }
-    }
-
-    fn header(&self, kind: FrameKind, body_crc: u32) -> Vec<u8> {
-        let mut writer = Writer::with_capacity(FRAME_BYTES);
         writer
             .bytes(&kind.magic())
             .u16(128)
@@ -161,7 +167,9 @@ impl Frame {
             .u32(body_crc)
             .u64(self.beside.of)
             .u64(self.beside.through);
-        seal(writer, FRAME_BYTES)
+        seal_in_place(writer, FRAME_BYTES);
+        let hash = hash_of(writer.as_slice());
+        (u32::try_from(len).unwrap_or(u32::MAX), hash)
     }
 
     /// Reads only the header at the front of `bytes`, so that the caller learns how long the group is.

@@ -7,7 +7,7 @@
 //! across files, so (lineage order in the manifest, file number, position) orders everything.
 //! Source: reliability.md 2.2, 2.4.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use model::ids::{ShardId, TopicId};
 use model::limits::BLOCK_BYTES;
 use model::offset::{LeaderEpoch, Offset};
@@ -16,6 +16,7 @@ use super::cursor::{Reader, Writer, check_kind, seal, unseal};
 use super::ends::{self, Ends};
 use super::frame::{DecodedGroup, EncodedGroup, Frame, FrameKind};
 use super::{FORMAT_VERSION, FormatError, Uid};
+use crate::io::Pieces;
 use crate::store::LogId;
 
 const MAGIC: &[u8; 8] = b"RMQJRNAL";
@@ -139,10 +140,15 @@ pub fn topic_tag(topic: TopicId) -> u64 {
         .map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// Collects the entries of one group.
+/// Collects the entries of one group after the other; its memory is used again.
 #[derive(Clone, Debug, Default)]
 pub struct GroupBuilder {
+    header: Writer,
     table: Writer,
+    /// Payload of the entry that says where logs ended.
+    said: Writer,
+    /// Header, table and that payload of the groups on their way.
+    front: BytesMut,
     payloads: Vec<Bytes>,
     count: u32,
     bytes: usize,
@@ -160,9 +166,8 @@ impl GroupBuilder {
         let len = ends.payload_len();
         self.table.u8(ends::KIND).u8(0).u16(0);
         self.table.u32(u32::try_from(len).unwrap_or(u32::MAX));
-        let payload = ends.encode(&mut self.table);
+        ends.encode(&mut self.table, &mut self.said);
         self.table.pad_to(ENTRY_BYTES);
-        self.payloads.push(Bytes::from(payload));
         (self.count, self.ends) = (1, 1);
         self.bytes += ENTRY_BYTES + len;
     }
@@ -227,9 +232,18 @@ impl GroupBuilder {
         self.bytes
     }
 
-    /// Puts header and body together; `count` and `body_len` of `frame` are set here.
+    /// Forgets all entries.
+    pub fn clear(&mut self) {
+        self.header.clear();
+        self.table.clear();
+        self.said.clear();
+        self.payloads.clear();
+        (self.count, self.bytes, self.ends) = (0, 0, 0);
+    }
+
+    /// Puts header and body together, and is empty again; `count` and `body_len` of `frame` are set here.
     #[must_use]
-    pub fn finish(self, frame: Frame) -> EncodedGroup {
+    pub fn finish(&mut self, frame: Frame) -> EncodedGroup {
         let body_len = u32::try_from(self.bytes).unwrap_or(u32::MAX);
         let frame = Frame {
             count: self.count,
@@ -237,10 +251,21 @@ impl GroupBuilder {
             flags: 0,
             ..frame
         };
-        let mut body = Vec::with_capacity(self.payloads.len() + 1);
-        body.push(Bytes::from(self.table.finish()));
-        body.extend(self.payloads);
-        frame.encode(FrameKind::Journal, body)
+        let (table, said) = (self.table.as_slice(), self.said.as_slice());
+        let crc = crc32c::crc32c_append(crc32c::crc32c(table), said);
+        let crc = self
+            .payloads
+            .iter()
+            .fold(crc, |crc, piece| crc32c::crc32c_append(crc, piece));
+        let (len, hash) = frame.write_header(FrameKind::Journal, crc, &mut self.header);
+        for part in [self.header.as_slice(), table, said] {
+            self.front.extend_from_slice(part);
+        }
+        let mut pieces = Pieces::with_capacity(self.payloads.len() + 1);
+        pieces.push(self.front.split().freeze());
+        pieces.extend(self.payloads.drain(..));
+        self.clear();
+        EncodedGroup { pieces, len, hash }
     }
 }
 

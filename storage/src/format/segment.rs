@@ -180,7 +180,7 @@ impl GroupHeader {
         pieces.extend(payload);
         let len = u32::try_from(round_up(GROUP_HEADER_BYTES + sum)).unwrap_or(u32::MAX);
         EncodedGroup {
-            pieces,
+            pieces: pieces.into(),
             len,
             hash: self.chain_after,
         }

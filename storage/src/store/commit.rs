@@ -16,7 +16,6 @@ use super::manifest::Then;
 use super::outbox::Purpose;
 use super::{LogId, Store};
 use crate::format::FLAG_END_KEPT;
-use crate::format::ends::Ends;
 use crate::format::frame::{FRAME_BYTES, Frame};
 use crate::format::journal::{
     AppendEntry, ENTRY_BYTES, GroupBuilder, JournalHeader, SegDurableEntry, topic_tag,
@@ -72,19 +71,27 @@ impl Store {
             self.switch_journal_file();
             return false;
         };
-        let (key, room) = (file.key, file.room());
-        let ends = self.journal.recent.next();
-        let needed = FRAME_BYTES + ends.as_ref().map_or(0, ends_bytes);
-        let room = room.min(GROUP_BYTES_MAX);
+        let (key, room) = (file.key, file.room().min(GROUP_BYTES_MAX));
+        let mut builder = std::mem::take(&mut self.journal.builder);
+        let is_written = self.fill_group(&mut builder, key, room);
+        builder.clear();
+        self.journal.builder = builder;
+        is_written
+    }
+
+    /// Fills a group and writes it; false if nothing is to be written or does not fit.
+    fn fill_group(&mut self, builder: &mut GroupBuilder, key: FileKey, room: u64) -> bool {
+        if let Some(ends) = self.journal.recent.next() {
+            builder.ends(ends);
+        }
+        let needed = FRAME_BYTES + builder.bytes();
         if room < FIRST_GROUP || room < needed as u64 {
             self.switch_journal_file();
             return false;
         }
-        let mut builder = GroupBuilder::default();
-        ends.iter().for_each(|ends| builder.ends(ends));
         let budget = room - FRAME_BYTES as u64;
-        let has_witnesses = self.add_witnesses(&mut builder, key, budget);
-        let (touched, is_full) = self.add_appends(&mut builder, key, budget);
+        let has_witnesses = self.add_witnesses(builder, key, budget);
+        let (touched, is_full) = self.add_appends(builder, key, budget);
         if builder.is_empty() && !self.journal.is_seal_due {
             self.journal.give_list(touched);
             // Nothing fits: the rest of this file is too small.
@@ -102,7 +109,12 @@ impl Store {
     }
 
     /// Writes a group to the present file.
-    fn issue_journal_group(&mut self, key: FileKey, builder: GroupBuilder, touched: Vec<LogId>) {
+    fn issue_journal_group(
+        &mut self,
+        key: FileKey,
+        builder: &mut GroupBuilder,
+        touched: Vec<LogId>,
+    ) {
         let Some(file) = self.journal.files.get_mut(&key) else {
             return;
         };
@@ -268,11 +280,11 @@ impl Store {
 
     /// A journal group is durable: releases what may be released.
     pub(super) fn journal_written(&mut self, seq: u64) {
-        let released = self.journal.complete(seq);
+        self.journal.complete(seq);
         let substantial = self.journal.substantial_seq;
         self.manifest
             .note_journal(self.journal.beside(), substantial);
-        for mut touched in released {
+        while let Some(mut touched) = self.journal.pop_released() {
             for id in touched.drain(..) {
                 self.advance_log(id);
             }
@@ -559,11 +571,6 @@ impl Store {
         }
         self.retire_files();
     }
-}
-
-/// Bytes of the entry that says where logs ended.
-fn ends_bytes(ends: &Ends) -> usize {
-    ENTRY_BYTES + ends.payload_len()
 }
 
 /// One block, for writes.

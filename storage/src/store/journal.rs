@@ -17,7 +17,7 @@ use super::journal_ends::RecentEnds;
 use super::manifest::CLAIM_AFTER;
 use crate::format::Uid;
 use crate::format::frame::{Beside, lineage_tag};
-use crate::format::journal::SegDurableEntry;
+use crate::format::journal::{GroupBuilder, SegDurableEntry};
 use crate::io::FileKey;
 
 /// Silence after which a group without data carries the newest witness.
@@ -120,6 +120,10 @@ pub(crate) struct Journal {
     /// Lineage, file and number of the files of earlier process starts, removable once what they hold is
     /// durable in this lineage.
     pub(crate) old_files: Vec<(Uid, Uid, u64)>,
+    /// Logs of groups that became durable, for the store to look at.
+    released: VecDeque<Vec<LogId>>,
+    /// Builds each group.
+    pub(crate) builder: GroupBuilder,
     /// Emptied lists, kept for their memory.
     spare_lists: Vec<Vec<LogId>>,
 }
@@ -136,6 +140,8 @@ impl Journal {
             prev_hash: 0,
             claimed: Beside::default(),
             recent: RecentEnds::default(),
+            released: VecDeque::new(),
+            builder: GroupBuilder::default(),
             inflight: VecDeque::new(),
             files: BTreeMap::new(),
             present: None,
@@ -206,12 +212,11 @@ impl Journal {
         }
     }
 
-    /// A group's write is durable; the logs of every group that became durable in order.
-    pub(crate) fn complete(&mut self, seq: u64) -> Vec<Vec<LogId>> {
+    /// A group's write is durable.
+    pub(crate) fn complete(&mut self, seq: u64) {
         if let Some(group) = self.inflight.iter_mut().find(|group| group.seq == seq) {
             group.is_done = true;
         }
-        let mut released = Vec::new();
         while self.inflight.front().is_some_and(|group| group.is_done) {
             let Some(group) = self.inflight.pop_front() else {
                 break;
@@ -224,9 +229,13 @@ impl Journal {
             if group.is_substantial {
                 self.substantial_seq = group.seq;
             }
-            released.push(group.touched);
+            self.released.push_back(group.touched);
         }
-        released
+    }
+
+    /// The logs of the next group that became durable in order.
+    pub(crate) fn pop_released(&mut self) -> Option<Vec<LogId>> {
+        self.released.pop_front()
     }
 
     /// Whether something durable is newer than any witness on the device or on its way there.

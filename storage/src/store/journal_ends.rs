@@ -32,11 +32,13 @@ pub(crate) struct RecentEnds {
     position: u64,
     /// An emptied list, kept for its memory.
     spare: Vec<(LogId, Offset)>,
+    /// What the newest group said, kept for its memory.
+    said: Ends,
 }
 
 impl RecentEnds {
     /// What the next group says; `None` for the first of a lineage.
-    pub(crate) fn next(&mut self) -> Option<Ends> {
+    pub(crate) fn next(&mut self) -> Option<&Ends> {
         while let [first, _, ..] = self.groups.make_contiguous()
             && first.start + WINDOW_BYTES < self.position
             && let Some(mut gone) = self.groups.pop_front()
@@ -44,12 +46,14 @@ impl RecentEnds {
             gone.logs.clear();
             self.spare = gone.logs;
         }
-        let covers_from = self.groups.front()?.seq;
-        let mut logs: Vec<(LogId, Offset)> = self
-            .groups
-            .iter()
-            .flat_map(|past| past.logs.iter().copied())
-            .collect();
+        self.said.covers_from = self.groups.front()?.seq;
+        let logs = &mut self.said.logs;
+        logs.clear();
+        logs.extend(
+            self.groups
+                .iter()
+                .flat_map(|past| past.logs.iter().copied()),
+        );
         logs.sort_unstable();
         // The later of two has the higher offset; the earlier one is kept, with it.
         logs.dedup_by(|later, kept| {
@@ -59,7 +63,7 @@ impl RecentEnds {
             }
             is_same
         });
-        Some(Ends { covers_from, logs })
+        Some(&self.said)
     }
 
     /// A group of `len` bytes is on its way.

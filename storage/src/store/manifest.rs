@@ -112,7 +112,7 @@ impl ManifestFile {
         self.next_seq += 1;
         self.prev_hash = group.hash;
         self.witnessed_seq = self.durable_seq;
-        (position, group.pieces, group.len)
+        (position, group.pieces.into_vec(), group.len)
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use model::map::FastMap;
 
-use crate::io::{FileKey, FileOp, Io, IoId};
+use crate::io::{FileKey, FileOp, Io, IoId, Pieces};
 use crate::store::LogId;
 
 /// Names a segment while the process lives.
@@ -89,7 +89,7 @@ impl Outbox {
         &mut self,
         purpose: Purpose,
         (file, position): (FileKey, u64),
-        pieces: Vec<Bytes>,
+        pieces: impl Into<Pieces>,
         len: u32,
     ) {
         assert!(position.is_multiple_of(4_096), "writes start at a block");
@@ -97,6 +97,7 @@ impl Outbox {
             len.is_multiple_of(4_096) && len > 0,
             "writes are whole blocks"
         );
+        let pieces = pieces.into();
         debug_assert!(pieces.iter().map(Bytes::len).sum::<usize>() <= len as usize);
         let id = self.id(purpose);
         self.writes.push_back(id);

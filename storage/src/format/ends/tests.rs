@@ -59,7 +59,7 @@ fn append() -> AppendEntry {
     }
 }
 
-fn bytes_of(builder: GroupBuilder) -> Vec<u8> {
+fn bytes_of(mut builder: GroupBuilder) -> Vec<u8> {
     let group = builder.finish(frame());
     let mut bytes = group.pieces.concat();
     bytes.resize(group.len as usize, 0);

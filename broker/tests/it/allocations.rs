@@ -1,0 +1,61 @@
+//! Heap allocations of a shard that is warm, per thousand requests.
+//!
+//! Owns: the ratchet of allocations in `Shard::handle` and `Shard::poll_output`.
+//! Never: counts what the test or the disk in memory allocates.
+//! Invariants: the limits may only fall.
+//! Source: performance.md section 5 (what is repeatable is held by a ratchet).
+
+use api::Command;
+
+use crate::append::{now_ms, rig_with};
+use crate::ask::{fetch, large_batch};
+
+/// Requests before anything is counted: buffers have grown to what they need.
+const WARM: usize = 20_000;
+
+/// Appends of 1 KiB, each durable before the next. What is left belongs to segments, not to requests: their
+/// files, indexes, and the cache of what moved there.
+const APPENDS_MAX: u64 = 361;
+
+/// Fetches of ten small batches: the list of pieces and the one piece they are gathered in.
+const FETCHES_MAX: u64 = 2_000;
+
+#[test]
+fn a_thousand_durable_appends_allocate_next_to_nothing() {
+    let mut rig = rig_with(&[("segment.bytes", "1048576")]);
+    let mut spent = 0;
+    for number in 0..WARM + 1_000 {
+        let batch = large_batch(now_ms(&rig), 1_024);
+        let before = rig.allocations;
+        let origin = rig.send_append("t", batch);
+        if number >= WARM {
+            spent += rig.allocations - before;
+        }
+        rig.appended(origin).unwrap().unwrap();
+    }
+    assert!(
+        spent <= APPENDS_MAX,
+        "{spent} allocations, at most {APPENDS_MAX}"
+    );
+}
+
+#[test]
+fn a_thousand_fetches_from_memory_allocate_their_answers_only() {
+    let mut rig = rig_with(&[]);
+    for _ in 0..200 {
+        let batch = large_batch(now_ms(&rig), 1_024);
+        rig.send_append("t", batch);
+    }
+    let mut spent = 0;
+    for number in 0..2_000 {
+        let before = rig.allocations;
+        rig.ask(Command::Fetch(fetch("t", 190)));
+        if number >= 1_000 {
+            spent += rig.allocations - before;
+        }
+    }
+    assert!(
+        spent <= FETCHES_MAX,
+        "{spent} allocations, at most {FETCHES_MAX}"
+    );
+}
