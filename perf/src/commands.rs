@@ -52,6 +52,7 @@ fn write_json(path: &Path, report: &RunReport) -> Result<(), BenchError> {
 }
 
 pub(crate) fn ruler(args: &RulerArgs) -> Result<bool, BenchError> {
+    let prepared = ruler::server::Prepared::new(args.kind, &args.directory)?;
     let failed = || BenchError::network("listening");
     let listener = TcpListener::bind("127.0.0.1:0").map_err(failed())?;
     let address = listener.local_addr().map_err(failed())?;
@@ -63,7 +64,7 @@ pub(crate) fn ruler(args: &RulerArgs) -> Result<bool, BenchError> {
         fs::rename(&temporary, path).map_err(written())?;
     }
     say(&address.to_string());
-    ruler::server::serve(args.kind, &listener, &args.directory)?;
+    prepared.serve(&listener)?;
     Ok(true)
 }
 

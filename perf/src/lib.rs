@@ -15,6 +15,7 @@ pub mod error;
 pub mod load;
 pub mod measure;
 pub mod process;
+pub mod ramp;
 pub mod report;
 pub mod rig;
 pub mod ruler;

@@ -33,6 +33,8 @@ use crate::load::Load;
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const TOPIC_EXISTS: i16 = 36;
+/// Unknown partition, leader not available, not the leader: a leader that was just named answers so for a moment.
+const NOT_LEADER_YET: [i16; 3] = [3, 5, 6];
 /// A topic that was just made has no leader for a moment: up to ten seconds.
 const LEADER_TRIES: u32 = 500;
 
@@ -156,6 +158,15 @@ impl Control {
             .try_for_each(|one| refuse(&format!("removing topic `{topic}`"), one.error_code))
     }
 
+    /// How many partitions of a topic have a leader; zero if there is no such topic.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub fn partitions(&mut self, topic: &str) -> Result<u32, BenchError> {
+        let leaders = self.leaders(topic)?;
+        Ok(u32::try_from(leaders.len()).unwrap_or(u32::MAX))
+    }
+
     /// Partitions that have a leader now.
     fn leaders(&mut self, topic: &str) -> Result<Leaders, BenchError> {
         let mut wanted = MetadataRequestTopic::default();
@@ -182,8 +193,28 @@ impl Control {
     /// Ends of partitions that this broker leads: the first readable offset, or the one after the last.
     ///
     /// # Errors
-    /// The broker refuses.
+    /// The broker refuses, also after ten seconds of becoming the leader.
     pub fn offsets(
+        &mut self,
+        topic: &str,
+        partitions: &[i32],
+        end: LogEnd,
+    ) -> Result<BTreeMap<i32, i64>, BenchError> {
+        let mut tries = 0;
+        loop {
+            match self.offsets_now(topic, partitions, end) {
+                Err(BenchError::Refused { code, .. })
+                    if NOT_LEADER_YET.contains(&code) && tries < LEADER_TRIES =>
+                {
+                    tries += 1;
+                    clock::pause(Duration::from_millis(20));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn offsets_now(
         &mut self,
         topic: &str,
         partitions: &[i32],

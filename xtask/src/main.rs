@@ -1,10 +1,11 @@
 //! Automation that is not part of the product.
 //!
-//! Owns: `cargo xtask tidy`.
+//! Owns: `cargo xtask tidy`, `cargo xtask perf`.
 //! Never: is a dependency of anything.
 //! Invariants: exit code 0 only if every check passed.
 //! Source: style.md section 7.
 
+mod perf;
 mod tidy;
 
 use std::io::Write;
@@ -12,12 +13,28 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut args = std::env::args().skip(1);
-    match (args.next().as_deref(), args.next()) {
-        (Some("tidy"), None) => run_tidy(),
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.split_first() {
+        Some((verb, [])) if verb == "tidy" => run_tidy(),
+        Some((verb, rest)) if verb == "perf" && !rest.is_empty() => run_perf(rest),
         _ => {
             say("usage: cargo xtask tidy");
+            say(
+                "       cargo xtask perf run P3 | compare US THEM P3 | scenarios | device | --help",
+            );
             ExitCode::from(2)
+        }
+    }
+}
+
+fn run_perf(arguments: &[String]) -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    match perf::run(&root, arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("perf: {error}"));
+            ExitCode::FAILURE
         }
     }
 }

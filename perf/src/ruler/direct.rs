@@ -106,6 +106,13 @@ impl Prewritten {
         Ok(created)
     }
 
+    /// Its bytes.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.len
+    }
+
     /// The file.
     #[must_use]
     pub const fn file(&self) -> &File {

@@ -9,21 +9,18 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use rustix::event::{Timespec, epoll};
 
 use super::direct::{Prewritten, round_up};
 use super::frames::{Answers, Request};
 use super::ring::{Event, Operation, WriteRing};
-use super::server::{FILE_BYTES, REQUEST_BYTES_MAX};
+use super::server::REQUEST_BYTES_MAX;
 use crate::error::BenchError;
 use crate::wire::inbox::{Inbox, Received};
 
 const GROUPS_IN_FLIGHT: usize = 2;
 const LISTENER: u64 = u64::MAX;
-/// Files of this ruler hold several of the largest groups.
-const FILE_GROUPS: u64 = 4;
 
 struct Connection {
     stream: TcpStream,
@@ -59,10 +56,10 @@ struct Server<'a> {
 /// Serves until the process ends.
 ///
 /// # Errors
-/// The listener, the ring or the file fails.
+/// The listener or the ring fails.
 pub fn serve(
     listener: &TcpListener,
-    directory: &Path,
+    file: Prewritten,
     answers: &Answers,
 ) -> Result<(), BenchError> {
     let local = || BenchError::local("setting up the grouped ruler");
@@ -72,10 +69,6 @@ pub fn serve(
     let data = epoll::EventData::new_u64(LISTENER);
     epoll::add(&poller, listener, data, epoll::EventFlags::IN)
         .map_err(|errno| local()(errno.into()))?;
-    let file = Prewritten::create(
-        directory,
-        FILE_BYTES.max(FILE_GROUPS * REQUEST_BYTES_MAX as u64),
-    )?;
     let mut server = Server {
         answers,
         poller,

@@ -1,6 +1,6 @@
 //! The blocking rulers: bare echo and bare durable path, one thread per connection.
 //!
-//! Owns: [`serve`] and the choice of [`Kind`].
+//! Owns: [`Prepared`] and the choice of [`Kind`].
 //! Never: batches, waits for company or polls: it is the simplest server that keeps its word.
 //! Invariants: one answer per request, in order.
 //! Source: performance.md section 2 (bare echo, bare durable path).
@@ -9,18 +9,19 @@ use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use rustix::io::ReadWriteFlags;
 
-use super::direct::{Aligned, Prewritten, round_up};
+use super::direct::{Aligned, BLOCK, Prewritten, round_up};
 use super::frames::{Answers, Request};
 use super::grouped;
 use crate::error::BenchError;
 use crate::wire::inbox::{Inbox, Received};
 
-/// Bytes of a prewritten file per connection of the durable ruler.
-pub const FILE_BYTES: u64 = 64 << 20;
+/// Bytes of a ruler's prewritten file.
+const FILE_BYTES: u64 = 256 << 20;
 /// Bytes of one request, at most.
 pub const REQUEST_BYTES_MAX: usize = 8 << 20;
 
@@ -35,42 +36,70 @@ pub enum Kind {
     Grouped,
 }
 
-/// Serves until the process ends; connections that fail are dropped.
-///
-/// # Errors
-/// The listener or the file fails.
-pub fn serve(kind: Kind, listener: &TcpListener, directory: &Path) -> Result<(), BenchError> {
-    let answers = Arc::new(Answers::new(1 << 20)?);
-    if kind == Kind::Grouped {
-        return grouped::serve(listener, directory, &answers);
+/// A ruler that is ready to serve: its file is prewritten, its answers are built.
+#[derive(Debug)]
+pub struct Prepared {
+    kind: Kind,
+    answers: Answers,
+    file: Option<Prewritten>,
+}
+
+impl Prepared {
+    /// Prepares a ruler that keeps its file in `directory`.
+    ///
+    /// # Errors
+    /// The file cannot be prewritten.
+    pub fn new(kind: Kind, directory: &Path) -> Result<Self, BenchError> {
+        let file = match kind {
+            Kind::Echo => None,
+            Kind::Durable | Kind::Grouped => Some(Prewritten::create(directory, FILE_BYTES)?),
+        };
+        Ok(Self {
+            kind,
+            answers: Answers::new(1 << 20)?,
+            file,
+        })
     }
-    for (index, stream) in listener.incoming().enumerate() {
+
+    /// Serves until the process ends; connections that fail are dropped.
+    ///
+    /// # Errors
+    /// The listener or the ring fails.
+    pub fn serve(self, listener: &TcpListener) -> Result<(), BenchError> {
+        match (self.kind, self.file) {
+            (Kind::Grouped, Some(file)) => grouped::serve(listener, file, &self.answers),
+            (Kind::Echo | Kind::Durable | Kind::Grouped, file) => {
+                let log = file.map(|file| Arc::new(Log::new(file)));
+                serve_each(listener, &Arc::new(self.answers), log.as_ref())
+            }
+        }
+    }
+}
+
+fn serve_each(
+    listener: &TcpListener,
+    answers: &Arc<Answers>,
+    log: Option<&Arc<Log>>,
+) -> Result<(), BenchError> {
+    for stream in listener.incoming() {
         let stream = stream.map_err(BenchError::network("accepting"))?;
-        let answers = Arc::clone(&answers);
-        let directory = directory.join(format!("connection-{index}"));
+        let answers = Arc::clone(answers);
+        let log = log.map(Arc::clone);
         thread::Builder::new()
             .name("ruler".to_owned())
             .spawn(move || {
                 // The generator closes its connections when a run is over.
-                drop(converse(kind, stream, &directory, &answers));
+                drop(converse(stream, &answers, log.as_deref()));
             })
             .map_err(BenchError::local("starting a thread"))?;
     }
     Ok(())
 }
 
-fn converse(
-    kind: Kind,
-    mut stream: TcpStream,
-    directory: &Path,
-    answers: &Answers,
-) -> Result<(), BenchError> {
+fn converse(mut stream: TcpStream, answers: &Answers, log: Option<&Log>) -> Result<(), BenchError> {
     let failed = || BenchError::network("a ruler's connection");
     stream.set_nodelay(true).map_err(failed())?;
-    let mut log = match kind {
-        Kind::Durable => Some(Log::create(directory)?),
-        Kind::Echo | Kind::Grouped => None,
-    };
+    let mut memory = Aligned::new(0);
     let mut inbox = Inbox::default();
     let mut out = Vec::new();
     loop {
@@ -82,8 +111,8 @@ fn converse(
         out.clear();
         while let Some(frame) = inbox.next_frame()? {
             let bytes = inbox.bytes(frame);
-            if let Some(log) = &mut log {
-                log.commit(bytes)?;
+            if let Some(log) = log {
+                log.commit(bytes, &mut memory)?;
             }
             answers.put(&mut out, Request::read(bytes)?);
         }
@@ -98,33 +127,36 @@ fn write_all(stream: &mut TcpStream, out: &[u8]) -> io::Result<()> {
     stream.write_all(out)
 }
 
-/// A log of one connection: every request is written before it is answered.
+/// The file of all connections: every request is written before it is answered.
+#[derive(Debug)]
 struct Log {
     file: Prewritten,
-    memory: Aligned,
+    next: AtomicU64,
 }
 
 impl Log {
-    fn create(directory: &Path) -> Result<Self, BenchError> {
-        std::fs::create_dir_all(directory)
-            .map_err(BenchError::local(format!("making {}", directory.display())))?;
-        Ok(Self {
-            file: Prewritten::create(directory, FILE_BYTES)?,
-            memory: Aligned::new(REQUEST_BYTES_MAX),
-        })
+    const fn new(file: Prewritten) -> Self {
+        Self {
+            file,
+            next: AtomicU64::new(0),
+        }
     }
 
-    fn commit(&mut self, bytes: &[u8]) -> Result<(), BenchError> {
+    fn commit(&self, bytes: &[u8], memory: &mut Aligned) -> Result<(), BenchError> {
         let len = round_up(bytes.len());
-        let too_large = || BenchError::Usage("a request of more than 8 MiB".to_owned());
-        let room = self
-            .memory
-            .bytes_mut()
-            .get_mut(..bytes.len())
-            .ok_or_else(too_large)?;
+        if bytes.len() > REQUEST_BYTES_MAX {
+            return Err(BenchError::Usage("a request of more than 8 MiB".to_owned()));
+        }
+        if memory.bytes().len() < len {
+            *memory = Aligned::new(len);
+        }
+        let (room, _) = memory.bytes_mut().split_at_mut(bytes.len());
         room.copy_from_slice(bytes);
-        let at = self.file.advance(len);
-        let block = self.memory.bytes().get(..len).ok_or_else(too_large)?;
+        // Each request goes after the one before it, whoever sent that; past the end the file begins again.
+        let lap = self.file.len() - REQUEST_BYTES_MAX as u64;
+        let at = self.next.fetch_add(len as u64, Ordering::Relaxed) % lap;
+        let at = at / BLOCK as u64 * BLOCK as u64;
+        let (block, _) = memory.bytes().split_at(len);
         self.file.write(block, at, ReadWriteFlags::DSYNC)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::device::{Plan, measure};
 use super::direct::{Aligned, BLOCK, round_up};
 use super::ring::Operation;
-use super::server::{Kind, serve};
+use super::server::{Kind, Prepared};
 use crate::bench::{Target, bench};
 use crate::load::Load;
 
@@ -19,9 +19,9 @@ fn directory() -> tempfile::TempDir {
 fn target(kind: Kind, directory: &std::path::Path) -> Target {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let at = directory.to_owned();
+    let prepared = Prepared::new(kind, directory).unwrap();
     thread::Builder::new()
-        .spawn(move || serve(kind, &listener, &at))
+        .spawn(move || prepared.serve(&listener))
         .unwrap();
     Target {
         name: "ruler".to_owned(),

@@ -13,10 +13,9 @@ const FILE_LINES_MAX: usize = 800;
 /// Blocks of `unsafe` in the whole repository.
 const UNSAFE_BLOCKS_MAX: usize = 30;
 
-/// Where `unsafe` may stand: folders of `shards`, the ring of the rulers, the counting allocator.
+/// Where `unsafe` may stand: folders of `shards`, the ring of the rulers.
 const UNSAFE_PLACES: &[&str] = &[
     "perf/src/ruler/ring",
-    "perf/ratchet/allocations/src/counting",
     "shards/src/ring",
     "shards/src/disk",
     "shards/src/net",
