@@ -367,3 +367,33 @@ fn one_request_cannot_make_the_broker_decompress_without_bound() {
         "plain ones take no share"
     );
 }
+
+/// Heap allocations of a session for one produce request with one partition: taking it, and answering it. A
+/// ratchet: these may only fall (performance.md section 5).
+const ALLOCATIONS_MAX: (u64, u64) = (11, 4);
+
+#[test]
+fn one_produce_request_allocates_no_more_than_it_did() {
+    let mut talk = Conversation::new();
+    let body = request(9, vec![(4, Some(batch(&[b"a", b"b"])))]);
+    let (mut taking, mut answering) = (0, 0);
+    for turn in 0..200 {
+        let (_, frame) = talk.frame(&body, 9);
+        let mut received = BytesMut::from(&frame[..]);
+        let taken = allocation_counter::measure(|| talk.feed_buffer(&mut received).unwrap());
+        let (ticket, _) = talk.command();
+        let reply = appended(turn);
+        let answered = allocation_counter::measure(|| talk.reply(ticket, reply).unwrap());
+        talk.transmit();
+        // Queues have grown to what they need.
+        if turn >= 100 {
+            taking += taken.count_total;
+            answering += answered.count_total;
+        }
+    }
+    let spent = (taking / 100, answering / 100);
+    assert!(
+        spent.0 <= ALLOCATIONS_MAX.0 && spent.1 <= ALLOCATIONS_MAX.1,
+        "{spent:?} allocations, at most {ALLOCATIONS_MAX:?}"
+    );
+}
