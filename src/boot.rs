@@ -206,6 +206,7 @@ fn start(config: &ServeConfig, directory: &Directory) -> Result<Broker, BootErro
         is_clean: recovered.iter().all(|core| core.is_clean),
         seed: identity::random_seed().map_err(system("random seed"))?,
         snapshot_entries: raft_host::limits::SNAPSHOT_ENTRIES,
+        stall_fence: config.stall_fence,
         on_fatal: Arc::new(end_process),
     })?;
     let cores = shards::start(StartConfig {

@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::error::MetadataError;
 use broker::BrokerConfig;
@@ -39,6 +40,8 @@ pub struct ControlConfig {
     /// Entries after which the metadata log is replaced by a snapshot; `raft_host::limits::SNAPSHOT_ENTRIES`
     /// unless a test wants it sooner.
     pub snapshot_entries: u64,
+    /// How long a write may be on its way before the disk counts as failed.
+    pub stall_fence: Duration,
     /// What ends the process.
     pub on_fatal: FatalFn,
 }

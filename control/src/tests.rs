@@ -18,9 +18,10 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use model::fatal::{Fatal, Reason};
 use model::ids::{BrokerId, MetaIndex, ShardId, TopicId};
 use raft_host::RestoreError;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
-use crate::directory::tests::FULL;
+use crate::directory::tests::{FULL, STUCK};
 use crate::mailbox::{MAIL_MAX, mailbox};
 use crate::{ControlConfig, ControlError, ControlHandle, Port, start};
 
@@ -54,6 +55,7 @@ fn config(data_dir: &Path, seed: u64) -> ControlConfig {
         is_clean: true,
         seed,
         snapshot_entries: 10_000,
+        stall_fence: PATIENCE,
         on_fatal: Arc::new(|fatal: &Fatal| panic!("{fatal}")),
     }
 }
@@ -518,6 +520,29 @@ fn changes_go_on_while_a_snapshot_finds_no_room_and_it_is_written_later() {
     });
     assert!(tries.count() < 1_000, "the snapshot is written");
     assert!(count(&dir) > before);
+}
+
+#[test]
+fn a_write_that_does_not_come_back_is_fatal() {
+    let dir = tempfile::tempdir().unwrap();
+    let (fatal, fatals) = unbounded();
+    let (stuck, release) = (dir.path().join(STUCK), dir.path().join(STUCK));
+    let mut stalling = config(dir.path(), 1);
+    stalling.snapshot_entries = 8;
+    stalling.stall_fence = SHORT;
+    stalling.on_fatal = Arc::new(move |reason: &Fatal| {
+        fatal.send(reason.clone()).unwrap();
+        // The helper thread is to end with the test.
+        fs::OpenOptions::new().write(true).open(&release).unwrap();
+    });
+    let mut world = World::start(stalling);
+    mknodat(CWD, &stuck, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    for number in 1..=20 {
+        world.propose(topic(&format!("t{number}"), number));
+    }
+    let reason = fatals.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(reason.reason, Reason::RaftStorageFailed);
+    assert!(reason.detail.contains("has not come back"), "{reason}");
 }
 
 #[test]

@@ -6,11 +6,16 @@
 //! waits, and nothing is proposed meanwhile.
 //! Source: reliability.md 1.12, 2.7.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use broker::metadata::codec::{decode_command, decode_image, encode_image};
 use broker::metadata::{Change, Image, MetadataCommand, MetadataResult, StateMachine};
 use bytes::Bytes;
+use glommio::timer::Timer;
 use model::fatal::{Fatal, Reason};
 use model::ids::MetaIndex;
 use raft_host::hard_state::Identity;
@@ -27,6 +32,9 @@ use crate::waiting::{Retry, Stuck};
 const ELECTION_TICKS: usize = 10;
 const HEARTBEAT_TICKS: usize = 2;
 
+/// A write that takes longer is worth a warning.
+const STALL_WARNING: Duration = Duration::from_secs(2);
+
 /// What committed since it was last asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
@@ -42,6 +50,7 @@ pub(crate) struct Voter {
     /// Away while a write is under way on the helper thread.
     directory: Option<RaftDirectory>,
     image: Arc<Image>,
+    stall_fence: Duration,
     /// Entries that find no room.
     stuck: Option<Stuck<Ready>>,
     /// A snapshot that finds no room; entries go on without it.
@@ -76,6 +85,7 @@ impl Voter {
             host,
             directory: Some(directory),
             image: Arc::new(image),
+            stall_fence: config.stall_fence,
             stuck: None,
             stuck_snapshot: None,
         })
@@ -210,6 +220,28 @@ impl Voter {
         }
     }
 
+    /// Waits for a write. One that does not come back is as bad as one that fails: nobody knows what the device holds.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Fatal> {
+        let mut work = pin!(work);
+        let warning = STALL_WARNING.min(self.stall_fence);
+        if let Some(done) = within(warning, work.as_mut()).await {
+            return Ok(done);
+        }
+        tracing::warn!(
+            "the disk stalls: a write of the metadata log does not come back; check the device"
+        );
+        let rest = self.stall_fence.saturating_sub(warning);
+        let Some(done) = within(rest, work.as_mut()).await else {
+            let waited = self.stall_fence;
+            let what = format!(
+                "a write of the metadata log has not come back for {waited:?}; the device stalls"
+            );
+            return Err(fatal(what));
+        };
+        tracing::info!("the disk goes on");
+        Ok(done)
+    }
+
     /// Writes on the helper thread, so that the executor stays free; gives back what found no room.
     async fn write(&mut self, mut writes: Vec<Write>) -> Result<Option<Stuck<()>>, Fatal> {
         if writes.is_empty() {
@@ -224,7 +256,7 @@ impl Voter {
             (directory, writes, outcome)
         });
         let (directory, outcome);
-        (directory, writes, outcome) = work.await;
+        (directory, writes, outcome) = self.in_time(work).await?;
         self.directory = Some(directory);
         match outcome.map_err(|error| fatal(error.to_string()))? {
             Carried::All => Ok(None),
@@ -234,6 +266,16 @@ impl Voter {
             }
         }
     }
+}
+
+/// What `work` gives, unless it takes longer.
+async fn within<T>(time: Duration, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    let mut timer = pin!(Timer::new(time));
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => timer.as_mut().poll(context).map(|_| None),
+    })
+    .await
 }
 
 /// Raft ids start at one and broker ids at zero.

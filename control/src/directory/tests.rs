@@ -19,9 +19,16 @@ use crate::ControlError;
 /// While a data directory has a file of this name, new files of its metadata log find no room.
 pub(crate) const FULL: &str = "full";
 
+/// While a data directory has a pipe of this name, new files of its metadata log wait until somebody writes to it.
+pub(crate) const STUCK: &str = "stuck";
+
 /// What a full device would say to a new file.
 pub(super) fn room_at(path: &Path) -> io::Result<()> {
     let data_dir = path.parent().and_then(Path::parent);
+    if let Some(pipe) = data_dir.map(|dir| dir.join(STUCK)) {
+        // Missing: nothing is stuck.
+        drop(fs::File::open(pipe));
+    }
     match data_dir.is_some_and(|dir| dir.join(FULL).exists()) {
         true => Err(io::ErrorKind::StorageFull.into()),
         false => Ok(()),
