@@ -100,6 +100,7 @@ fn segment_header() -> SegmentHeader {
         base: Offset::new(40),
         created_ms: 1_700_000_000_000,
         log: LogId(3),
+        flags: 1,
     }
 }
 

@@ -18,10 +18,14 @@ use super::journal_strays::{ManifestEnd, Strays, find_strays};
 use super::log_scan::{LogScan, ScanWith};
 use super::lost_records;
 use super::manifest_state::ManifestState;
-use super::replay::LogReplay;
+use super::replay::{LogReplay, LostEnd};
 use super::segment_batches::BatchDepth;
 use crate::format::frame::Beside;
 use crate::store::LogId;
+
+/// What is said of a log whose open segment was cut or is gone.
+const CUT_SHORT: &str =
+    "its open segment was cut, and nothing tells which offsets this log gave out in it";
 
 /// How a directory is read.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +81,7 @@ pub(crate) fn examine<D: Disk>(
             distrusted.extend(refuted);
             continue;
         }
-        let files = (reading.shard, strays.unknown.as_slice(), ending.at);
+        let files = (reading.shard, &strays, ending.at);
         let Some(sign) = lost_records::look(disk, files, &examined)? else {
             examined.strays = strays;
             return Ok(examined);
@@ -138,10 +142,16 @@ impl Examined {
         for (id, scan) in &mut self.scans {
             let chains = std::mem::take(&mut scan.chains);
             let end = (scan.end, scan.chain);
-            let replay = LogReplay::new(scan.state.tp, end, scan.state.holes.clone(), chains);
+            let mut replay = LogReplay::new(scan.state.tp, end, scan.state.holes.clone(), chains);
+            replay.is_cut_short = scan.cut_short.is_some();
             self.replays.insert(*id, replay);
         }
         journal_replay::replay(disk, &self.journals, &mut self.replays, &mut self.findings)?;
+        for (id, scan) in &self.scans {
+            if let (Some(path), Some(replay)) = (&scan.cut_short, self.replays.get_mut(id)) {
+                replay.lose_end(LostEnd::Newest, (path, CUT_SHORT), &mut self.findings);
+            }
+        }
         for (id, replay) in &mut self.replays {
             if let Some(log) = self.state.logs.get(id) {
                 replay.drop_stale(&log.epochs);

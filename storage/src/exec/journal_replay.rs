@@ -21,6 +21,10 @@ use crate::format::frame::{DecodedGroup, FRAME_BYTES, Frame};
 use crate::format::journal::{Entry, ends, entries};
 use crate::store::LogId;
 
+/// What is said of a log whose newest appends may be lost.
+const LOST: &str =
+    "journal groups are lost, and nothing tells which offsets this log gave out in them";
+
 /// Replays every lineage into the logs.
 pub(crate) fn replay<D: Disk>(
     disk: &D,
@@ -56,7 +60,7 @@ pub(crate) fn replay<D: Disk>(
     };
     // They may have held appends of any log that no group behind them goes on with.
     for log in logs.values_mut().filter(|log| log.seen < Some(unknown)) {
-        log.lose_end(lost, path, findings);
+        log.lose_end(lost, (path, LOST), findings);
     }
     Ok(())
 }

@@ -31,11 +31,16 @@ pub(crate) struct Strays {
     pub(crate) unused: Vec<String>,
     /// Files that hold groups of a lineage nobody knows; left alone.
     pub(crate) unknown: Vec<JournalState>,
+    /// Unused files without header that hold groups: of their past, or of a file whose record was lost. Only what they
+    /// say of the manifest tells.
+    pub(crate) headless: Vec<JournalState>,
 }
 
 /// What a file turns out to be.
 enum Stray {
     Unused,
+    /// It has no header, and a group of this lineage.
+    Headless(Uid),
     /// It goes on after the last known file of its lineage.
     Continuation(JournalHeader),
     /// It holds a group of a lineage that the manifest does not name.
@@ -65,6 +70,14 @@ pub(crate) fn find_strays<D: Disk>(
                 strays.adopt(&path, state_of(&header), findings);
             }
             Stray::Unknown(header) if is_ours(&header) => strays.unknown.push(state_of(&header)),
+            Stray::Headless(lineage) => {
+                strays.headless.push(JournalState {
+                    lineage,
+                    file: uid,
+                    number: 0,
+                });
+                strays.unused.push(path);
+            }
             Stray::Unused | Stray::Continuation(_) | Stray::Unknown(_) => strays.unused.push(path),
         }
     }
@@ -129,19 +142,18 @@ pub(crate) struct ManifestEnd {
 }
 
 fn judge<D: Disk>(disk: &D, path: &str, state: &ManifestState) -> Result<Stray, IoError> {
-    let Some(block) = readable(disk, path, 0)? else {
-        return Ok(Stray::Unused);
-    };
-    let Ok(header) = JournalHeader::decode(&block) else {
-        return Ok(Stray::Unused);
-    };
     let Some(group) = readable(disk, path, FIRST_GROUP)? else {
         return Ok(Stray::Unused);
     };
-    let is_used = Frame::peek(FrameKind::Journal, &group).is_ok_and(|(frame, _)| {
-        (frame.lineage, frame.seq, frame.block) == (header.lineage, header.first_seq, 1)
-    });
-    if !is_used {
+    let first = Frame::peek(FrameKind::Journal, &group).ok();
+    let Some(first) = first.map(|(frame, _)| frame).filter(|f| f.block == 1) else {
+        return Ok(Stray::Unused);
+    };
+    let block = readable(disk, path, 0)?;
+    let Some(header) = block.and_then(|block| JournalHeader::decode(&block).ok()) else {
+        return Ok(Stray::Headless(first.lineage));
+    };
+    if (first.lineage, first.seq) != (header.lineage, header.first_seq) {
         return Ok(Stray::Unused);
     }
     let known = state

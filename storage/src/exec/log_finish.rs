@@ -40,7 +40,8 @@ pub(crate) fn finish<D: Disk>(
         from: hole.start,
         upto: hole.end,
     });
-    scan.records.extend(damaged);
+    // First: a crash among the records must not leave a sealed segment without what was lost behind it.
+    scan.records = damaged.chain(std::mem::take(&mut scan.records)).collect();
     let before = tail.items.first().map(|item| item.read.chain_before);
     let chain = replay.chain.unwrap_or(0);
     replay.holes.remove(Offset::ZERO, scan.state.log_start);

@@ -53,6 +53,8 @@ pub(crate) struct LogScan {
     pub(crate) new_holes: Vec<Range<Offset>>,
     pub(crate) chains: BTreeMap<Offset, u64>,
     pub(crate) is_cut: bool,
+    /// An open segment that was cut short or is gone.
+    pub(crate) cut_short: Option<String>,
     pub(crate) scanned: u64,
     pub(crate) scanned_bytes: u64,
     pub(crate) batches: u64,
@@ -99,6 +101,7 @@ impl LogScan {
             new_holes: Vec::new(),
             chains: BTreeMap::new(),
             is_cut: false,
+            cut_short: None,
             scanned: 0,
             scanned_bytes: 0,
             batches: 0,
@@ -229,6 +232,9 @@ impl LogScan {
             self.lose(lost.start, lost.end);
         }
         self.is_cut |= walked.is_cut;
+        if walked.is_cut_short {
+            self.cut_short = Some(path.clone());
+        }
         self.chains.extend(
             walked
                 .chains
@@ -241,7 +247,7 @@ impl LogScan {
                 log,
                 uid: segment.uid,
             });
-            let is_lost = promised.is_some() || lost_upto.is_some();
+            let is_lost = promised.is_some() || lost_upto.is_some() || walked.is_cut_short;
             self.leftovers.push(match is_lost {
                 true => Leftover::Quarantine(path),
                 false => Leftover::Remove(path),
@@ -318,6 +324,7 @@ impl LogScan {
             self.missing
                 .push(recovered(path.to_owned(), segment, seal, epoch));
         } else {
+            self.cut_short = Some(path.to_owned());
             self.records.push(Record::SegmentRemove {
                 log: self.id,
                 uid: segment.uid,

@@ -17,6 +17,7 @@ use super::examine::Examined;
 use super::failure::{InFile, RecoverError};
 use super::finding::Findings;
 use super::journal_scan::{Claim, JournalScan, Lineage};
+use super::journal_strays::Strays;
 use super::journal_walk::{Met, WalkFrom, walk_file};
 use super::log_scan::LogScan;
 use super::manifest_state::{JournalState, ManifestState};
@@ -47,7 +48,7 @@ type Replays = BTreeMap<LogId, LogReplay>;
 /// The first sign, in files beside those of the manifest.
 pub(crate) fn look<D: Disk>(
     disk: &D,
-    (shard, unknown, end): (ShardId, &[JournalState], Beside),
+    (shard, strays, end): (ShardId, &Strays, Beside),
     examined: &Examined,
 ) -> Result<Option<Sign>, RecoverError> {
     let (scans, replays) = (&examined.scans, &examined.replays);
@@ -55,6 +56,12 @@ pub(crate) fn look<D: Disk>(
     if sign.is_some() {
         return Ok(sign);
     }
+    let headless = scan_others(disk, shard, &strays.headless)?;
+    let sign = in_claims(&headless, end);
+    if sign.is_some() {
+        return Ok(sign);
+    }
+    let unknown = strays.unknown.as_slice();
     let journal = in_journals(disk, (shard, unknown, end), replays)?;
     if journal.is_some() {
         return Ok(journal);
@@ -172,6 +179,20 @@ fn in_segment<D: Disk>(
     }))
 }
 
+/// The groups of journals that the manifest does not name.
+fn scan_others<D: Disk>(
+    disk: &D,
+    shard: ShardId,
+    journals: &[JournalState],
+) -> Result<JournalScan, RecoverError> {
+    let others = ManifestState {
+        journals: journals.to_vec(),
+        ..ManifestState::default()
+    };
+    let known = (&others, Beside::default());
+    JournalScan::run(disk, shard, known, &mut Findings::default())
+}
+
 /// A durable entry that goes on where its log ends.
 fn in_journals<D: Disk>(
     disk: &D,
@@ -181,12 +202,7 @@ fn in_journals<D: Disk>(
     if unknown.is_empty() {
         return Ok(None);
     }
-    let others = ManifestState {
-        journals: unknown.to_vec(),
-        ..ManifestState::default()
-    };
-    let known = (&others, Beside::default());
-    let scan = JournalScan::run(disk, shard, known, &mut Findings::default())?;
+    let scan = scan_others(disk, shard, unknown)?;
     let sign = in_claims(&scan, end);
     if sign.is_some() {
         return Ok(sign);

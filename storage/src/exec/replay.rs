@@ -69,6 +69,8 @@ pub(crate) struct LogReplay {
     pub(crate) seen: Option<(usize, u64)>,
     /// Whether groups are lost that may have held its newest offsets.
     lost_end: Option<LostEnd>,
+    /// Whether its open segment was cut short or is gone.
+    pub(crate) is_cut_short: bool,
     stopped_in: Option<usize>,
 }
 
@@ -100,6 +102,7 @@ impl LogReplay {
             is_unverified: false,
             seen: None,
             lost_end: None,
+            is_cut_short: false,
             stopped_in: None,
         };
         replay.skip_hole();
@@ -162,9 +165,12 @@ impl LogReplay {
     }
 
     /// Nobody knows which offsets were given out last.
-    pub(crate) fn lose_end(&mut self, lost: LostEnd, path: &str, findings: &mut Findings) {
-        let what =
-            "journal groups are lost, and nothing tells which offsets this log gave out in them";
+    pub(crate) fn lose_end(
+        &mut self,
+        lost: LostEnd,
+        (path, what): (&str, &str),
+        findings: &mut Findings,
+    ) {
         let mut finding = Finding::new(Severity::Damage, path, what).of(self.tp);
         // How many records were in them is what nobody knows.
         finding.offset = Some(self.end);
@@ -284,7 +290,7 @@ impl LogReplay {
         place: &EntryPlace<'_>,
         findings: &mut Findings,
     ) -> bool {
-        if place.is_behind_damage {
+        if place.is_behind_damage || self.is_cut_short {
             self.open_hole(entry.first, place, findings);
             return self.end <= entry.last;
         }

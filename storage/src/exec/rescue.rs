@@ -43,6 +43,7 @@ pub(crate) fn write_segment<D: Disk>(
         base,
         created_ms: now_ms,
         log,
+        flags: 0,
     }
     .encode();
     let mut bytes = [header.as_slice(), header.as_slice()].concat();

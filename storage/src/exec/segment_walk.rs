@@ -22,7 +22,7 @@ use super::stream::{FileStream, is_zero};
 use crate::format::segment::{
     FIRST_GROUP_POSITION, GROUP_HEADER_BYTES, GroupHeader, SegmentHeader,
 };
-use crate::format::{FormatError, Uid};
+use crate::format::{FLAG_END_KEPT, FormatError, Uid};
 use crate::io::IoError;
 use crate::log::index::{IndexedGroup, SparseIndex};
 
@@ -60,6 +60,8 @@ pub(crate) struct WalkedSegment {
     pub(crate) lost: Vec<Range<Offset>>,
     /// Whether something behind its end was never witnessed and does not count.
     pub(crate) is_cut: bool,
+    /// Whether the file was cut short, so that nobody knows how far it went.
+    pub(crate) is_cut_short: bool,
     pub(crate) first_epoch: Option<LeaderEpoch>,
     /// Chain hash before each wanted offset that is a batch boundary in it.
     pub(crate) chains: BTreeMap<Offset, u64>,
@@ -87,6 +89,7 @@ pub(crate) fn walk_segment<D: Disk>(
         number: 0,
         chain: expected.chain,
         batches: Vec::new(),
+        is_end_kept: true,
         out: WalkedSegment {
             seal: Seal {
                 valid_end: FIRST_GROUP_POSITION,
@@ -98,6 +101,7 @@ pub(crate) fn walk_segment<D: Disk>(
             index: SparseIndex::new(expected.base, FIRST_GROUP_POSITION),
             lost: Vec::new(),
             is_cut: false,
+            is_cut_short: false,
             first_epoch: None,
             chains: BTreeMap::new(),
             batches: 0,
@@ -108,6 +112,7 @@ pub(crate) fn walk_segment<D: Disk>(
     walker.header()?;
     walker.note_chain(expected.base, expected.chain);
     while walker.step(visit)? {}
+    walker.note_cut_short()?;
     walker.finish();
     Ok(walker.out)
 }
@@ -124,6 +129,8 @@ struct Walker<'w, 'e, D> {
     chain: Option<u64>,
     /// Batches of the group that was read last.
     batches: Vec<ReadBatch>,
+    /// Whether zeros follow its last group.
+    is_end_kept: bool,
     out: WalkedSegment,
 }
 
@@ -132,7 +139,10 @@ impl<D: Disk> Walker<'_, '_, D> {
         let blocks = self.stream.bytes(0, 2 * BLOCK_BYTES)?;
         let wanted = (self.expected.uid, self.expected.tp, self.expected.base);
         let problem = match SegmentHeader::decode_either(blocks) {
-            Ok(header) if (header.uid, header.tp, header.base) == wanted => None,
+            Ok(header) if (header.uid, header.tp, header.base) == wanted => {
+                self.is_end_kept = header.flags & FLAG_END_KEPT != 0;
+                None
+            }
             Ok(_) => Some("the header is of another segment".to_owned()),
             Err(error) => Some(error.to_string()),
         };
@@ -253,6 +263,23 @@ impl<D: Disk> Walker<'_, '_, D> {
             self.out.is_cut = true;
             let what = "the last write was cut off by the stop; it was never acknowledged";
             self.find(Severity::Repairable, self.position, what.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Zeros follow the last group of an open segment that is whole.
+    fn note_cut_short(&mut self) -> Result<(), IoError> {
+        let len = self.stream.len();
+        let head = self.stream.bytes(self.position, GROUP_HEADER_BYTES)?;
+        let is_inside = GroupHeader::peek(head).is_ok_and(|(header, group)| {
+            header.segment == self.expected.uid && self.position + group as u64 > len
+        });
+        let is_short = self.position + BLOCK > len || is_inside;
+        if is_short && self.is_end_kept && self.expected.seal.is_none() {
+            self.out.is_cut_short = true;
+            let number = self.number;
+            let what = format!("the file is cut short: groups from {number} on may be missing");
+            self.find(Severity::Damage, len, what);
         }
         Ok(())
     }

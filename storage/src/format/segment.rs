@@ -43,6 +43,8 @@ pub struct SegmentHeader {
     pub created_ms: i64,
     /// Which log, so that a file of a dropped log is not taken for one of its successor.
     pub log: LogId,
+    /// What the writer keeps to.
+    pub flags: u32,
 }
 
 impl SegmentHeader {
@@ -53,7 +55,7 @@ impl SegmentHeader {
         writer
             .bytes(MAGIC)
             .u32(FORMAT_VERSION)
-            .u32(0)
+            .u32(self.flags)
             .bytes(&self.uid);
         writer
             .bytes(self.tp.topic.as_bytes())
@@ -73,7 +75,8 @@ impl SegmentHeader {
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         check_kind(bytes, MAGIC, WHAT)?;
         let mut fields = unseal(bytes, BLOCK_BYTES, WHAT)?;
-        fields.bytes(16)?;
+        fields.bytes(12)?;
+        let flags = fields.u32()?;
         let uid = fields.uid()?;
         let topic = TopicId::from_bytes(fields.uid()?);
         let partition = PartitionId::new(fields.u32()?);
@@ -86,6 +89,7 @@ impl SegmentHeader {
             base,
             created_ms,
             log: LogId(fields.u64()?),
+            flags,
         })
     }
 

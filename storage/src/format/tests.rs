@@ -213,6 +213,7 @@ fn file_headers_round_trip_and_no_altered_byte_passes() {
         base: Offset::new(5),
         created_ms: 6,
         log: LogId(3),
+        flags: 1,
     };
     assert_eq!(SegmentHeader::decode(&segment.encode()), Ok(segment));
     every_flip_fails(&segment.encode(), |bytes| {
@@ -228,6 +229,7 @@ fn a_segment_header_survives_the_loss_of_either_copy() {
         base: Offset::new(5),
         created_ms: 6,
         log: LogId(3),
+        flags: 1,
     };
     let copy = header.encode();
     for lost in 0..2 {

@@ -140,7 +140,7 @@ impl Store {
         let Some(file) = segment.file else {
             return Err(Blocked::Segment);
         };
-        let zeroed = segment.len.saturating_sub(position);
+        let zeroed = segment.len.saturating_sub(position + BLOCK_BYTES as u64);
         let left = log
             .config
             .segment_bytes

@@ -16,12 +16,15 @@ use super::outbox::{Purpose, SegmentAt, SegmentKey};
 use super::{LogId, Store};
 use crate::format::layout::{index_path, segment_path};
 use crate::format::manifest::Record;
-use crate::format::round_up;
 use crate::format::segment::{FIRST_GROUP_POSITION, GROUP_HEADER_BYTES, SegmentHeader};
+use crate::format::{FLAG_END_KEPT, round_up};
 use crate::io::{FileKey, FileOp};
 use crate::log::index::SparseIndex;
 use crate::log::segment::{Segment, SegmentPhase};
 use crate::log::state::Log;
+
+/// One block.
+const BLOCK: u64 = BLOCK_BYTES as u64;
 
 /// Seconds of writing at the present rate that a zeroed extent should last.
 const EXTENT_SECONDS: u64 = 60;
@@ -70,7 +73,8 @@ impl Store {
         let extent = extent
             .min(log.config.segment_bytes)
             .max(log.next_group_bytes());
-        let len = (FIRST_GROUP_POSITION + extent).next_multiple_of(BLOCK_BYTES as u64);
+        // The last block stays as it is: a file that ends with a group was cut.
+        let len = (FIRST_GROUP_POSITION + extent + BLOCK).next_multiple_of(BLOCK);
         let base = log.flushing_upto;
         let path = segment_path(log.partition, base, &uid);
         log.segments.push_back(Segment {
@@ -130,6 +134,7 @@ impl Store {
             base: segment.base,
             created_ms: segment.created_ms,
             log: at.log,
+            flags: FLAG_END_KEPT,
         };
         let block = Bytes::from(header.encode());
         self.open_files.insert(file, at);
@@ -206,7 +211,7 @@ impl Store {
         let Some(segment) = log.segment(at.segment) else {
             return;
         };
-        let needed = segment.position + log.next_group_bytes();
+        let needed = segment.position + log.next_group_bytes() + BLOCK;
         if needed > segment.len {
             let ahead = segment.position + self.extent_of(now, log);
             let ahead = ahead.min(log.config.segment_bytes);

@@ -64,6 +64,23 @@ fn a_header_whose_body_is_lost_still_names_the_manifest() {
 }
 
 #[test]
+fn a_journal_without_header_and_record_still_names_the_manifest() {
+    let mut world = World::new();
+    let mut history = world.create_log(1);
+    let end = world.manifest.file.position;
+    let mut journal = world.start_journal(1);
+    journal.beside = newest(&world);
+    let batch = history.batch(1, "word");
+    world.append(&mut journal, history.log, &[batch]);
+    put_back(&mut world, end);
+    assert!(world.disk.flip(&journal.path, 40));
+    let before = world.disk.clone();
+    let error = recover(&mut world.disk, SHARD, NOW).unwrap_err();
+    assert!(matches!(error, RecoverError::Damaged { .. }), "{error}");
+    assert!(world.disk == before, "a refused start changes nothing");
+}
+
+#[test]
 fn a_manifest_of_an_older_generation_stops_the_start() {
     let (mut world, _, _) = written(|world| Beside {
         of: world.manifest.file.generation + 1,

@@ -287,6 +287,7 @@ impl World {
             base,
             created_ms: NOW,
             log,
+            flags: FLAG_END_KEPT,
         }
         .encode();
         self.disk.write(&path, 0, &header).unwrap();

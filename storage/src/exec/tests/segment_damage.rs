@@ -33,6 +33,49 @@ fn a_torn_group_that_no_witness_names_is_cut() {
 }
 
 #[test]
+fn an_open_segment_cut_between_groups_is_damaged_and_no_offset_is_given_out_again() {
+    for cut in [0, BLOCK, 512] {
+        let (mut world, _, _, segment) = written(3);
+        // In front of the last group, behind the header alone, and inside the last group.
+        let at = match cut {
+            0 => segment.positions[2],
+            BLOCK => segment.positions[0],
+            _ => segment.positions[2] + cut,
+        };
+        let kept = if cut == BLOCK { 0 } else { 4 };
+        assert!(world.disk.truncate(&segment.path, at));
+        for _ in 0..3 {
+            let recovered = world.recover();
+            let found = log(&recovered, 1);
+            assert_eq!(holes(found), [(kept, kept + (1 << 48))], "cut at {at}");
+            assert_eq!(found.log_end, offset(kept + (1 << 48)));
+        }
+    }
+}
+
+#[test]
+fn an_open_segment_that_is_gone_may_have_given_out_any_offset() {
+    let (mut world, _, _, segment) = written(3);
+    world.disk.remove(&segment.path).unwrap();
+    let recovered = world.recover();
+    assert_eq!(worst(&recovered), Some(Severity::Damage));
+    assert_eq!(log(&recovered, 1).log_end, offset(1 << 48));
+    assert_eq!(log(&world.recover(), 1).log_end, offset(1 << 48));
+}
+
+#[test]
+fn journal_entries_behind_what_a_cut_segment_lost_are_kept() {
+    let (mut world, mut history, mut journal, segment) = written(3);
+    let batch = history.batch(1, "word");
+    world.append(&mut journal, history.log, &[batch]);
+    assert!(world.disk.truncate(&segment.path, segment.positions[2]));
+    let recovered = world.recover();
+    let found = log(&recovered, 1);
+    assert_eq!(holes(found), [(4, 6), (7, 7 + (1 << 48))]);
+    assert_eq!(worst(&recovered), Some(Severity::Damage));
+}
+
+#[test]
 fn a_witnessed_group_that_is_gone_at_the_end_is_a_hole() {
     let (mut world, history, mut journal, segment) = written(3);
     world.group(&mut journal, 0, &[Put::Witness(segment.witness())]);

@@ -126,10 +126,18 @@ impl Evidence {
         let Ok(header) = SegmentHeader::decode_either(bytes) else {
             return;
         };
+        let Some(len) = damaged.contents(path).map(<[u8]>::len) else {
+            return;
+        };
         let groups = segment_groups(bytes, &uid);
         let is_left = |(position, header, len): &(usize, GroupHeader, usize)| {
             is_left((intact, damaged), path, (*position, *len)).then_some(header.number + 1)
         };
+        let ends = groups.iter().filter(|group| is_left(group).is_some());
+        let end = ends.map(|(position, _, len)| position + len).max();
+        if end.unwrap_or(2 * BLOCK) + BLOCK > len {
+            return;
+        }
         let newest = groups.iter().filter_map(is_left).max().unwrap_or(0);
         let witnessed = witnesses.iter().filter(|witness| witness.segment == uid);
         let witnessed = witnessed.map(|witness| witness.group_seq + 1).max();
