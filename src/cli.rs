@@ -5,6 +5,7 @@
 //! Invariants: every verb works without a terminal and ends with the documented exit codes.
 //! Source: features.md 3.2.
 
+pub(crate) mod bench;
 pub(crate) mod cat;
 pub(crate) mod check;
 pub(crate) mod client;
@@ -61,6 +62,9 @@ enum Verb {
     /// List and describe consumer groups.
     #[command(subcommand)]
     Group(group::Verb),
+    /// Measure a broker under load: rate, latency percentiles, what it bears.
+    #[command(subcommand)]
+    Bench(bench::Verb),
     /// Verify the data directory of a stopped broker.
     Check(check::Check),
     /// Look at this machine: kernel, io_uring, memlock, O_DIRECT, flush latency.
@@ -83,6 +87,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Consume(args) => consume::run(args),
         Verb::Cat(args) => cat::run(args),
         Verb::Group(verb) => group::run(verb),
+        Verb::Bench(verb) => bench::run(verb),
         Verb::Check(args) => check::run(args),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Config(verb) => serve::config(verb),
