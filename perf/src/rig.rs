@@ -126,6 +126,8 @@ impl Rig {
     /// As [`Self::start`].
     pub fn start_rapidmq(&self, directory: &Path, serve: &[String]) -> Result<Running, BenchError> {
         let ready = directory.join("ready.json");
+        // One that was killed has left its file.
+        drop(fs::remove_file(&ready));
         let mut command = process::pinned(self.server_cpu, &self.rapidmq);
         command
             .args(["serve", "--kafka-listen", "127.0.0.1:0", "--data-dir"])
