@@ -15,7 +15,12 @@ use model::batch::{BatchBuilder, BatchError, BatchInfo, NewRecord, Records};
 use crate::error::BenchError;
 
 /// Names that [`run`] knows.
-pub const NAMES: &[&str] = &["parse-1k", "parse-64k", "walk-64-records", "build-64-records"];
+pub const NAMES: &[&str] = &[
+    "parse-1k",
+    "parse-64k",
+    "walk-64-records",
+    "build-64-records",
+];
 
 /// Executes the function `name` on its fixed input `count` times.
 ///
@@ -32,7 +37,8 @@ pub fn run(name: &str, count: u64) -> Result<(), BenchError> {
             "parse-64k" => drop(black_box(BatchInfo::parse(black_box(&many)))),
             "walk-64-records" => {
                 let info = BatchInfo::parse_header(&many).map_err(wrong)?;
-                let records = Records::open(black_box(&many), &info, &mut scratch).map_err(wrong)?;
+                let records =
+                    Records::open(black_box(&many), &info, &mut scratch).map_err(wrong)?;
                 black_box(records.filter(Result::is_ok).count());
             }
             "build-64-records" => drop(black_box(build(64, 1024))),

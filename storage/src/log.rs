@@ -84,6 +84,8 @@ pub enum TimeLookup {
     NotFound,
     /// As [`ReadOutcome::Pending`].
     Pending,
+    /// So much was looked through in vain that others come first; asked again, it goes on from there.
+    Yielded,
     /// As [`ReadOutcome::Damaged`].
     Damaged(Offset),
 }

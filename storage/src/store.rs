@@ -186,6 +186,8 @@ pub struct Store {
     /// Lookups that wait for the device.
     resumes: VecDeque<lookup::Resume>,
     scratch: Vec<u8>,
+    /// Bytes of records that the present lookup looked through.
+    searched: usize,
 }
 
 impl Store {

@@ -32,39 +32,53 @@ pub const fn is_search(query: OffsetQuery) -> bool {
     }
 }
 
-/// Looks an offset up; `None` while the device is read.
+/// How far a lookup is.
+#[derive(Debug)]
+pub enum LookupStep {
+    /// Answered.
+    Done(Result<ListedOffset, ReadError>),
+    /// The device is read.
+    Wait,
+    /// It used up its turn.
+    Again,
+}
+
+/// Looks an offset up.
 pub fn try_lookup(
     partition: &Partition,
     store: &mut Store,
     now: Now,
     query: &ListOffset,
-) -> Option<Result<ListedOffset, ReadError>> {
+) -> LookupStep {
     let bounds = match check(partition, store, query.leader_epoch) {
         Ok(bounds) => bounds,
-        Err(error) => return Some(Err(error)),
+        Err(error) => return LookupStep::Done(Err(error)),
     };
     let upto = bounds.high_watermark;
     let found = match query.query {
-        OffsetQuery::Latest => return Some(Ok(at(upto, Some(bounds.leader_epoch)))),
+        OffsetQuery::Latest => {
+            return LookupStep::Done(Ok(at(upto, Some(bounds.leader_epoch))));
+        }
         OffsetQuery::Earliest => {
             let epoch = store.epoch_at(partition.log, bounds.log_start);
-            return Some(Ok(at(bounds.log_start, epoch)));
+            return LookupStep::Done(Ok(at(bounds.log_start, epoch)));
         }
         OffsetQuery::MaxTimestamp => store.find_max_timestamp(now, partition.log, upto),
         OffsetQuery::AtTimestamp(timestamp) => {
             store.find_timestamp(now, partition.log, timestamp, upto)
         }
     };
-    match found {
-        TimeLookup::Found(offset, timestamp) => Some(Ok(ListedOffset {
+    LookupStep::Done(match found {
+        TimeLookup::Found(offset, timestamp) => Ok(ListedOffset {
             offset: Some(offset),
             timestamp: Some(timestamp),
             leader_epoch: store.epoch_at(partition.log, offset),
-        })),
-        TimeLookup::NotFound => Some(Ok(NOTHING)),
-        TimeLookup::Pending => None,
-        TimeLookup::Damaged(offset) => Some(Err(ReadError::Damaged { offset })),
-    }
+        }),
+        TimeLookup::NotFound => Ok(NOTHING),
+        TimeLookup::Damaged(offset) => Err(ReadError::Damaged { offset }),
+        TimeLookup::Pending => return LookupStep::Wait,
+        TimeLookup::Yielded => return LookupStep::Again,
+    })
 }
 
 /// The largest known epoch not above the one asked for, and its end.

@@ -15,7 +15,7 @@ use storage::LogId;
 
 use super::Shard;
 use crate::partition::LookupWaiter;
-use crate::partition::lookup;
+use crate::partition::lookup::{self, LookupStep};
 
 impl Shard {
     pub(super) fn list_offset(&mut self, now: Now, origin: Origin, query: ListOffset) {
@@ -88,8 +88,12 @@ impl Shard {
         };
         let result = lookup::try_lookup(partition, &mut self.store, now, &waiter.query);
         match result {
-            Some(result) => self.reply(waiter.origin, Reply::Offset(result)),
-            None => self.park_lookup(log, waiter),
+            LookupStep::Done(result) => self.reply(waiter.origin, Reply::Offset(result)),
+            LookupStep::Wait => self.park_lookup(log, waiter),
+            LookupStep::Again => {
+                self.park_lookup(log, waiter);
+                self.queue_lookups(log);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use api::reply::{DeleteRecordsError, ListedOffset};
 use api::{Command, Reply};
 use broker::CoreMessage;
 use broker::metadata::OFFSETS_TOPIC;
+use model::batch::{BatchBuilder, Compression, NewRecord, stamp_max_timestamp};
 use model::offset::{LeaderEpoch, Offset};
 
 use crate::ask::{P0, batch, fetch, named};
@@ -118,7 +119,7 @@ fn lookups_in_cold_data_wait_for_the_device() {
     rig.disk.hold = Hold::Reads;
     let by_time = rig.send(lookup(OffsetQuery::AtTimestamp(base + 1)));
     let largest = rig.send(lookup(OffsetQuery::MaxTimestamp));
-    for _ in 0..20 {
+    for _ in 0..40 {
         rig.release();
     }
     for origin in [by_time, largest] {
@@ -160,6 +161,29 @@ fn searches_by_time_take_turns_with_other_work_one_per_round() {
     assert_eq!(
         place(rig.list("t", OffsetQuery::AtTimestamp(base + 1))),
         Some((2, Some(base + 20)))
+    );
+}
+
+#[test]
+fn a_search_through_headers_that_lie_goes_on_over_rounds() {
+    let mut rig = rig();
+    let base = rig.now.wall.as_millis();
+    for _ in 0..40 {
+        let mut builder = BatchBuilder::new(base).compression(Compression::Zstd);
+        let value = vec![0; 512 << 10];
+        builder.push(&NewRecord::value(base, &value)).unwrap();
+        let mut lying = builder.build();
+        stamp_max_timestamp(&mut lying, base + 900);
+        rig.append("t", lying).unwrap();
+    }
+    rig.append("t", batch(base + 50, 1)).unwrap();
+    let by_time = || lookup(OffsetQuery::AtTimestamp(base + 40));
+    let answered = rig.crowd(vec![by_time(), lookup(OffsetQuery::Latest)]);
+    assert_eq!(answered[0], 1, "the other is not kept waiting");
+    assert!(answered.len() > 2, "{answered:?}");
+    assert_eq!(
+        place(rig.list("t", OffsetQuery::AtTimestamp(base + 40))),
+        Some((40, Some(base + 50)))
     );
 }
 

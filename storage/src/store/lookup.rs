@@ -2,7 +2,8 @@
 //!
 //! Owns: the walk from segment to block to batch to record.
 //! Never: answers with a batch's base offset when the record can be read.
-//! Invariants: the walk goes forward in offsets, so the first record that qualifies is found.
+//! Invariants: the walk goes forward in offsets, so the first record that qualifies is found; one call looks through a
+//! bounded number of bytes, whatever headers claim.
 //! Source: kafka.md 3.3, 4.7.
 
 use bytes::Bytes;
@@ -34,6 +35,10 @@ pub(super) struct Resume {
 
 /// Lookups remembered at once.
 const RESUMES_MAX: usize = 64;
+
+/// Bytes of records that one call looks through in vain, besides the batch with which it gets there: the core has
+/// other work. A header that claims a timestamp which none of its records has costs a batch each.
+const SEARCH_BYTES_MAX: usize = 4 << 20;
 
 /// What to do with a batch whose header claims a timestamp that none of its records has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,11 +88,16 @@ impl Store {
         if let Some(resume) = self.resumed(key) {
             wanted.from = wanted.from.max(resume.from);
         }
+        self.searched = 0;
         while wanted.from < wanted.upto {
             match self.next_step(now, id, wanted) {
                 Step::Next(from) => {
                     assert!(from > wanted.from, "the walk goes forward");
                     wanted.from = from;
+                    if self.searched > SEARCH_BYTES_MAX {
+                        self.remember(key, wanted.from, -1);
+                        return TimeLookup::Yielded;
+                    }
                 }
                 Step::Answer(TimeLookup::Pending) => {
                     self.remember(key, wanted.from, -1);
@@ -132,7 +142,7 @@ impl Store {
         };
         let tail_start = log.tail.first_offset().unwrap_or(log.log_end);
         if wanted.from >= tail_start {
-            return Step::Answer(self.search_tail(id, wanted));
+            return self.search_tail(id, wanted);
         }
         if let Some(hole) = log.hole_at(wanted.from) {
             // A hole is skipped: the first readable record that qualifies is still an honest answer.
@@ -175,51 +185,68 @@ impl Store {
         let is_candidate = |batch: &&super::cache::CachedBatch| {
             batch.max_timestamp >= wanted.timestamp && batch.base < wanted.upto
         };
-        let batches: Vec<Bytes> = block
+        let batches: Vec<(Offset, Bytes)> = block
             .batches_from(wanted.from)
             .iter()
             .filter(is_candidate)
-            .map(|batch| block.batch_bytes(batch))
+            .map(|batch| (batch.last, block.batch_bytes(batch)))
             .collect();
-        for bytes in batches {
-            if let Some((offset, timestamp)) = self.search_batch(&bytes, wanted) {
-                return Step::Answer(TimeLookup::Found(offset, timestamp));
-            }
-        }
-        Step::Next(end)
+        self.search_batches(batches, wanted)
+            .unwrap_or(Step::Next(end))
     }
 
-    fn search_tail(&mut self, id: LogId, wanted: Wanted) -> TimeLookup {
+    /// `None` if no record of these qualifies.
+    fn search_batches(&mut self, batches: Vec<(Offset, Bytes)>, wanted: Wanted) -> Option<Step> {
+        for (last, bytes) in batches {
+            if let Some((offset, timestamp)) = self.search_batch(&bytes, wanted) {
+                return Some(Step::Answer(TimeLookup::Found(offset, timestamp)));
+            }
+            if self.searched > SEARCH_BYTES_MAX {
+                return Some(Step::Next(last.next()));
+            }
+        }
+        None
+    }
+
+    fn search_tail(&mut self, id: LogId, wanted: Wanted) -> Step {
         let Some(log) = self.logs.get(&id) else {
-            return TimeLookup::NotFound;
+            return Step::Answer(TimeLookup::NotFound);
         };
-        let batches: Vec<Bytes> = log
+        let batches: Vec<(Offset, Bytes)> = log
             .tail
             .iter_from(wanted.from)
             .take_while(|batch| batch.base < wanted.upto)
             .filter(|batch| batch.max_timestamp >= wanted.timestamp)
-            .map(|batch| batch.bytes.clone())
+            .map(|batch| (batch.last, batch.bytes.clone()))
             .collect();
-        for bytes in batches {
-            if let Some((offset, timestamp)) = self.search_batch(&bytes, wanted) {
-                return TimeLookup::Found(offset, timestamp);
-            }
-        }
-        TimeLookup::NotFound
+        self.search_batches(batches, wanted)
+            .unwrap_or(Step::Answer(TimeLookup::NotFound))
     }
 
     /// First record of a batch that qualifies.
     fn search_batch(&mut self, bytes: &[u8], wanted: Wanted) -> Option<(Offset, i64)> {
         let info = BatchInfo::parse_header(bytes).ok()?;
+        self.scratch.clear();
+        let found = self.search_records(bytes, &info, wanted);
+        self.searched += bytes.len().max(self.scratch.len());
+        found
+    }
+
+    fn search_records(
+        &mut self,
+        bytes: &[u8],
+        info: &BatchInfo,
+        wanted: Wanted,
+    ) -> Option<(Offset, i64)> {
         let is_inside = |offset: Offset| offset >= wanted.from && offset < wanted.upto;
-        let Ok(records) = Records::open(bytes, &info, &mut self.scratch) else {
+        let Ok(records) = Records::open(bytes, info, &mut self.scratch) else {
             // Records of an unknown shape: the batch is as near as can be told.
             let base = info.base_offset.max(wanted.from);
             return is_inside(base).then_some((base, info.max_timestamp));
         };
         let mut largest: Option<(Offset, i64)> = None;
         for record in records.map_while(Result::ok) {
-            let (offset, timestamp) = (record.offset(&info), record.timestamp(&info));
+            let (offset, timestamp) = (record.offset(info), record.timestamp(info));
             if !is_inside(offset) {
                 continue;
             }

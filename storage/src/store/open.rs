@@ -109,6 +109,7 @@ impl Store {
             stop: StopPhase::Running,
             resumes: VecDeque::new(),
             scratch: Vec::new(),
+            searched: 0,
             config,
         }
     }

@@ -1,7 +1,7 @@
 //! Lookups by timestamp, against a plain walk over all records.
 
 use bytes::Bytes;
-use model::batch::{BatchBuilder, BatchInfo, Compression, NewRecord, Records};
+use model::batch::{BatchBuilder, BatchInfo, Compression, NewRecord, Records, stamp_max_timestamp};
 use model::offset::Offset;
 use model::prng::Prng;
 
@@ -89,6 +89,40 @@ fn record_with_the_largest_timestamp_is_found() {
         let found = wait(&mut world, |w| w.store.find_max_timestamp(w.now, id, upto));
         assert_eq!(found, TimeLookup::Found(Offset::new(at), largest));
     }
+}
+
+#[test]
+fn headers_that_lie_cost_a_bounded_time_per_call_and_do_not_hide_what_is_behind_them() {
+    const BATCHES: u64 = 40;
+    let mut world = World::new();
+    let id = world.log(0);
+    let value = vec![0; 512 << 10];
+    let append = |world: &mut World, claimed: i64, timestamp: i64| {
+        let mut builder = BatchBuilder::new(timestamp).compression(Compression::Zstd);
+        builder.push(&NewRecord::value(timestamp, &value)).unwrap();
+        let mut bytes = builder.build();
+        stamp_max_timestamp(&mut bytes, claimed);
+        let info = BatchInfo::parse(&bytes).unwrap();
+        world.store.append(world.now, id, bytes, &info).unwrap();
+        world.settle();
+    };
+    for _ in 0..BATCHES {
+        append(&mut world, 9_000, 10);
+    }
+    append(&mut world, 500, 500);
+    let mut yields = 0;
+    let found = wait(&mut world, |w| {
+        match w.store.find_timestamp(w.now, id, 400, Offset::MAX) {
+            TimeLookup::Yielded => {
+                yields += 1;
+                TimeLookup::Pending
+            }
+            other => other,
+        }
+    });
+    assert_eq!(found, TimeLookup::Found(Offset::new(BATCHES), 500));
+    // Eight batches, each a little over half a mebibyte, are more than the bound.
+    assert_eq!(yields, BATCHES / 8);
 }
 
 #[test]
