@@ -17,10 +17,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_wire::{KafkaMessage, KafkaRequest, KafkaResponse};
 use kafka_wire_core::{ApiVersion, DecodeError, DecodeLimits, Decoder, EncodeError};
 
+use smallvec::SmallVec;
+
 pub(crate) use kafka_wire as message;
 pub(crate) use kafka_wire_core::{StrBytes, Uuid};
 
 use crate::limits::{ARRAY_ELEMENTS_MAX, RESPONSE_BYTES_MAX, TAGGED_FIELDS_MAX};
+
+/// One thing per element of a request. Most requests have one element, which needs no memory of its own.
+pub(crate) type Few<T> = SmallVec<[T; 1]>;
 
 /// Builds a generated message from some of its fields; the rest keep Kafka's defaults.
 ///

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use kafka_wire::{KafkaMessage, KafkaRequest, KafkaResponse};
 use model::time::{Instant, Now};
 
-use crate::codec::{self, ResponseHeader};
+use crate::codec::{self, Few, ResponseHeader};
 use crate::config::KafkaConfig;
 use crate::error_map::Code;
 use crate::frame::Request;
@@ -343,7 +343,7 @@ where
 
 /// Collects one answer per element, some known at once, some from replies.
 pub(crate) struct FanOut<T> {
-    answers: Vec<Option<T>>,
+    answers: Few<Option<T>>,
     waiting: usize,
 }
 
@@ -351,7 +351,7 @@ impl<T: 'static> FanOut<T> {
     /// Without elements.
     pub(crate) fn new() -> Self {
         Self {
-            answers: Vec::new(),
+            answers: Few::new(),
             waiting: 0,
         }
     }
@@ -381,7 +381,7 @@ impl<T: 'static> FanOut<T> {
         finish: F,
     ) -> Result<Step, SessionError>
     where
-        F: FnOnce(&mut Call<'_>, Vec<T>) -> Result<Response, SessionError> + 'static,
+        F: FnOnce(&mut Call<'_>, Few<T>) -> Result<Response, SessionError> + 'static,
     {
         if self.waiting == 0 {
             let answers = self.answers.into_iter().flatten().collect();
@@ -390,19 +390,23 @@ impl<T: 'static> FanOut<T> {
         let gather = Collecting {
             fan: self,
             take,
-            finish: Some(Box::new(finish)),
+            finish: Some(finish),
         };
         Ok(Step::Wait(Box::new(gather)))
     }
 }
 
-struct Collecting<T> {
+struct Collecting<T, F> {
     fan: FanOut<T>,
     take: fn(Reply) -> Option<T>,
-    finish: Option<Finish<Vec<T>>>,
+    finish: Option<F>,
 }
 
-impl<T: 'static> Gather for Collecting<T> {
+impl<T, F> Gather for Collecting<T, F>
+where
+    T: 'static,
+    F: FnOnce(&mut Call<'_>, Few<T>) -> Result<Response, SessionError> + 'static,
+{
     fn handle_reply(
         &mut self,
         call: &mut Call<'_>,

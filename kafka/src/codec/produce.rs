@@ -14,7 +14,7 @@ use model::ids::TopicId;
 
 use super::read::Reader;
 use super::write::Writer;
-use super::{ResponseError, ResponseHeader, WireError, finish_frame};
+use super::{Few, ResponseError, ResponseHeader, WireError, finish_frame};
 use crate::limits::REQUEST_PARTITIONS_MAX;
 
 /// First version that names topics by id.
@@ -50,17 +50,17 @@ pub(crate) struct ProduceRequest {
     /// Milliseconds.
     pub(crate) timeout_ms: i32,
     /// Topics in order.
-    pub(crate) topics: Vec<TopicSpan>,
+    pub(crate) topics: Few<TopicSpan>,
     /// Their partitions in order.
-    pub(crate) partitions: Vec<PartitionData>,
+    pub(crate) partitions: Few<PartitionData>,
 }
 
 struct Layout {
     transactional_id: Option<String>,
     acks: i16,
     timeout_ms: i32,
-    topics: Vec<TopicSpan>,
-    partitions: Vec<(i32, Option<Range<usize>>)>,
+    topics: Few<TopicSpan>,
+    partitions: Few<(i32, Option<Range<usize>>)>,
 }
 
 /// Takes a request frame apart. `body` is where the body begins in it.
@@ -98,8 +98,8 @@ fn walk(frame: &[u8], body: usize, version: i16) -> Result<Layout, WireError> {
         transactional_id: reader.nullable_string()?.map(str::to_owned),
         acks: reader.i16()?,
         timeout_ms: reader.i32()?,
-        topics: Vec::new(),
-        partitions: Vec::new(),
+        topics: Few::new(),
+        partitions: Few::new(),
     };
     for _ in 0..reader.array()? {
         let key = topic_key(&mut reader, version)?;
@@ -134,9 +134,9 @@ fn topic_key(reader: &mut Reader<'_>, version: i16) -> Result<TopicKey, WireErro
 }
 
 // The ranges rise, so that the frame can be cut from the front; nothing is copied.
-fn split(mut frame: BytesMut, layout: Vec<(i32, Option<Range<usize>>)>) -> Vec<PartitionData> {
+fn split(mut frame: BytesMut, layout: Few<(i32, Option<Range<usize>>)>) -> Few<PartitionData> {
     let mut cut = 0;
-    let mut partitions = Vec::with_capacity(layout.len());
+    let mut partitions = Few::with_capacity(layout.len());
     for (index, range) in layout {
         let records = range.map(|range| {
             assert!(range.start >= cut, "records come one after another");

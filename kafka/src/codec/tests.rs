@@ -237,7 +237,7 @@ proptest! {
                 partitions: partitions.len(),
             })
             .collect();
-        prop_assert_eq!(parsed.topics, spans);
+        prop_assert_eq!(parsed.topics.into_vec(), spans);
         let sent = shape.into_iter().flat_map(|(_, partitions)| partitions);
         let sent: Vec<_> = sent
             .map(|(index, records)| produce::PartitionData {
@@ -245,7 +245,7 @@ proptest! {
                 records: records.map(|bytes| BytesMut::from(&bytes[..])),
             })
             .collect();
-        prop_assert_eq!(parsed.partitions, sent);
+        prop_assert_eq!(parsed.partitions.into_vec(), sent);
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
         shape.push((topic.name.clone(), places));
     }
     fan.finish(call, take, move |call, outcomes| {
-        respond(call, shape, outcomes)
+        respond(call, shape, outcomes.into_vec())
     })
 }
 

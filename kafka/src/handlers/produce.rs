@@ -20,6 +20,7 @@ use model::limits::DECOMPRESSED_BYTES_MAX;
 use model::time::Instant;
 
 use super::values;
+use crate::codec::Few;
 use crate::codec::produce::{self, PartitionAnswer, PartitionData, ProduceRequest, TopicSpan};
 use crate::error_map::{self, Code};
 use crate::frame::Request;
@@ -62,8 +63,8 @@ pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
     let ProduceRequest {
         topics, partitions, ..
     } = body;
-    let indexes: Vec<i32> = partitions.iter().map(|partition| partition.index).collect();
-    let mut planned = Vec::with_capacity(partitions.len());
+    let indexes: Few<i32> = partitions.iter().map(|partition| partition.index).collect();
+    let mut planned = Few::with_capacity(partitions.len());
     let mut partitions = partitions.into_iter();
     for topic in &topics {
         for partition in partitions.by_ref().take(topic.partitions) {
@@ -209,11 +210,11 @@ fn respond(
     call: &mut Call<'_>,
     topics: &[TopicSpan],
     indexes: &[i32],
-    outcomes: Vec<Outcome>,
+    outcomes: Few<Outcome>,
 ) -> Result<Response, SessionError> {
     assert_eq!(indexes.len(), outcomes.len(), "one outcome per partition");
     let version = call.version();
-    let answers: Vec<_> = indexes
+    let answers: Few<_> = indexes
         .iter()
         .zip(outcomes)
         .map(|(index, outcome)| answer(*index, version, outcome))
