@@ -24,12 +24,12 @@ use std::sync::OnceLock;
 
 use scene::Scene;
 
-/// Directories to choose from.
-const SCENES: usize = 256;
+/// Directories to choose from; all of them stay in memory.
+const SCENES: usize = 64;
 
 static BUILT: [OnceLock<Scene>; SCENES] = [const { OnceLock::new() }; SCENES];
 
-/// The first byte chooses the directory, the rest is a script of damage, six bytes for each operation.
+/// The first byte chooses the directory (there are 64), the rest is a script of damage, six bytes for each operation.
 ///
 /// # Panics
 /// If a start or a check breaks a promise about the damaged directory.
@@ -37,7 +37,7 @@ pub fn run(data: &[u8]) {
     let Some((choice, damage)) = data.split_first() else {
         return;
     };
-    let number = usize::from(*choice);
+    let number = usize::from(*choice) % SCENES;
     let scene = BUILT[number].get_or_init(|| Scene::build(number as u64));
     let mut disk = scene.disk.clone();
     script::apply(&script::parse(damage), &mut disk, scene);
