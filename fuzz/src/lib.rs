@@ -19,8 +19,10 @@ mod replies;
 pub mod storage_format;
 
 // Links to parts of the root package, which is no library, at the paths they have there.
+#[expect(dead_code, reason = "the binary uses the rest")]
 mod cli {
     pub(crate) mod failure;
 }
 #[expect(dead_code, reason = "the binary uses the rest")]
+#[cfg_attr(not(test), expect(unused_imports, reason = "the binary uses the rest"))]
 mod config;
