@@ -53,7 +53,7 @@ pub(crate) fn replay<D: Disk>(
     let Some(unknown) = unknown else {
         return Ok(());
     };
-    let path = path_of(scan, unknown.0);
+    let path = path_of(scan, unknown);
     let lost = match unknown.0 + 1 == count {
         true => LostEnd::Newest,
         false => LostEnd::Older,
@@ -65,13 +65,15 @@ pub(crate) fn replay<D: Disk>(
     Ok(())
 }
 
-/// A file of a lineage, to name it by: the one that is gone, or the newest.
-fn path_of(scan: &JournalScan, lineage: usize) -> &str {
-    let lineage = scan.lineages.get(lineage);
-    let newest = lineage.and_then(|lineage| lineage.files.last());
-    let newest = newest.map_or("journal", |file| file.path.as_str());
-    let gone = lineage.and_then(|lineage| lineage.lost_file.as_deref());
-    gone.unwrap_or(newest)
+/// The file of a lineage that is gone, or the one in which a group of it was.
+fn path_of(scan: &JournalScan, (lineage, seq): (usize, u64)) -> &str {
+    let Some(lineage) = scan.lineages.get(lineage) else {
+        return "journal";
+    };
+    let mut files = lineage.files.iter().rev();
+    let held = files.find(|file| file.first_seq <= seq);
+    let held = held.map_or("journal", |file| file.path.as_str());
+    lineage.lost_file.as_deref().unwrap_or(held)
 }
 
 struct Replayer<'r> {
