@@ -22,6 +22,9 @@ use crate::format::layout::{journal_dir, journal_path, parse_journal};
 use crate::format::manifest::Record;
 use crate::io::IoError;
 
+/// Blocks of a file in which a group is looked for: a spare is all zeros, and rot takes few blocks at once.
+const PROBED_BLOCKS: u64 = 64;
+
 /// Files beside those that the manifest names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Strays {
@@ -142,20 +145,14 @@ pub(crate) struct ManifestEnd {
 }
 
 fn judge<D: Disk>(disk: &D, path: &str, state: &ManifestState) -> Result<Stray, IoError> {
-    let Some(group) = readable(disk, path, FIRST_GROUP)? else {
-        return Ok(Stray::Unused);
-    };
-    let first = Frame::peek(FrameKind::Journal, &group).ok();
-    let Some(first) = first.map(|(frame, _)| frame).filter(|f| f.block == 1) else {
-        return Ok(Stray::Unused);
-    };
     let block = readable(disk, path, 0)?;
-    let Some(header) = block.and_then(|block| JournalHeader::decode(&block).ok()) else {
-        return Ok(Stray::Headless(first.lineage));
-    };
-    if (first.lineage, first.seq) != (header.lineage, header.first_seq) {
+    let header = block.and_then(|block| JournalHeader::decode(&block).ok());
+    let Some(group) = find_group(disk, path, header.as_ref())? else {
         return Ok(Stray::Unused);
-    }
+    };
+    let Some(header) = header else {
+        return Ok(Stray::Headless(group.lineage));
+    };
     let known = state
         .journals
         .iter()
@@ -165,6 +162,37 @@ fn judge<D: Disk>(disk: &D, path: &str, state: &ManifestState) -> Result<Stray, 
         Some(newest) if newest < header.number => Stray::Continuation(header),
         Some(_) => Stray::Unused,
     })
+}
+
+/// A group that was written after the header, or any if there is none. A first group of the file's past says that none
+/// was; one that cannot be read says nothing, and the blocks behind it are looked at.
+fn find_group<D: Disk>(
+    disk: &D,
+    path: &str,
+    header: Option<&JournalHeader>,
+) -> Result<Option<Frame>, IoError> {
+    for number in 0..PROBED_BLOCKS {
+        let position = FIRST_GROUP + number * BLOCK_BYTES as u64;
+        let Some(block) = readable(disk, path, position)? else {
+            continue;
+        };
+        if block.len() < BLOCK_BYTES {
+            break;
+        }
+        let frame = Frame::peek(FrameKind::Journal, &block).ok();
+        let here = position / BLOCK_BYTES as u64;
+        let Some((frame, _)) = frame.filter(|(frame, _)| frame.block == here) else {
+            continue;
+        };
+        let is_present = header
+            .is_none_or(|header| frame.lineage == header.lineage && frame.seq >= header.first_seq);
+        match (is_present, number) {
+            (true, _) => return Ok(Some(frame)),
+            (false, 0) => break,
+            (false, _) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// One block, unless the device cannot read it.

@@ -204,6 +204,30 @@ fn journals_and_manifests_that_are_put_back_are_told_from_what_a_crash_leaves() 
 }
 
 #[test]
+fn a_manifest_that_is_put_back_is_told_though_the_first_group_of_each_journal_is_damaged_too() {
+    let mut cases = 0;
+    for seed in 0..SCENES {
+        let scene = Scene::build(seed);
+        for (path, _) in scene.disk.files() {
+            if !path.starts_with("core-0/manifest") {
+                continue;
+            }
+            put_back(&scene, &path, |how, at, mut disk| {
+                for (journal, _) in scene.disk.files() {
+                    if journal.starts_with("core-0/journal/") {
+                        assert!(disk.flip(&journal, BLOCK as u64));
+                    }
+                }
+                let judged = catch_unwind(AssertUnwindSafe(|| judge(&scene, &disk)));
+                assert!(judged.is_ok(), "scene {seed}: {path} {how} {at}");
+                cases += 1;
+            });
+        }
+    }
+    assert!(cases > 300, "{cases} cases");
+}
+
+#[test]
 fn the_last_block_of_a_journal_file_is_never_written() {
     let mut files = 0;
     for seed in 0..SCENES {
