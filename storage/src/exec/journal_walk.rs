@@ -111,15 +111,17 @@ pub(crate) fn walk_file<D: Disk>(
         };
         let is_cut_short = position.saturating_add(len as u64) > stream.len();
         let bytes = stream.bytes(position, len)?;
-        match Frame::decode(FrameKind::Journal, bytes) {
-            Ok(group) => {
+        // Only a candidate: a whole group of another lineage decodes as well, and is not ours.
+        let decoded = frame.and_then(|_| Frame::decode(FrameKind::Journal, bytes).ok());
+        match decoded {
+            Some(group) => {
                 (walk.next_seq, walk.last_hash) = (group.frame.seq + 1, group.hash);
                 expected_hash = Some(group.hash);
                 visit(Met::Group { position, group });
                 walk.end = position + len as u64;
                 is_broken = false;
             }
-            Err(_) => {
+            None => {
                 if !is_broken || frame.is_some() {
                     visit(Met::Broken {
                         position,
