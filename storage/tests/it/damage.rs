@@ -244,3 +244,16 @@ fn the_last_block_of_a_journal_file_is_never_written() {
     }
     assert!(files > 20, "{files} files");
 }
+
+#[test]
+fn a_journal_of_another_directory_is_never_replayed() {
+    for seed in 0..SCENES {
+        let (scene, other) = (Scene::build(seed), Scene::build(seed + SCENES));
+        let (_, foreign) = core_files(&other);
+        for (own, foreign) in core_files(&scene).1.iter().zip(&foreign) {
+            let mut disk = scene.disk.clone();
+            disk.put(own, other.disk.contents(foreign).unwrap().to_vec());
+            judge(&scene, &disk);
+        }
+    }
+}
