@@ -7,6 +7,7 @@ mod clean_start;
 mod journal_cut;
 mod journal_damage;
 mod journal_ends;
+mod journal_foreign;
 mod journal_forks;
 mod manifest_damage;
 mod manifest_seal;

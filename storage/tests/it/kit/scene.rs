@@ -58,6 +58,8 @@ pub(crate) struct Scene {
     pub(crate) disk: MemoryDisk,
     /// The directory at earlier moments, oldest first.
     pub(crate) older: Vec<MemoryDisk>,
+    /// What another core of the same broker left: logs with the same numbers, topics and offsets, other bytes.
+    pub(crate) neighbor: MemoryDisk,
     pub(crate) logs: BTreeMap<TopicPartition, LogTruth>,
     /// Logs whose deletion was durable.
     pub(crate) deleted: Vec<LogId>,
@@ -81,9 +83,14 @@ fn partition(number: u32) -> TopicPartition {
     }
 }
 
+/// Makes the seeds of a neighbor's stores differ from ours.
+const NEIGHBOR: u64 = 1 << 40;
+
 /// A history while it is written.
 struct Author {
     prng: Prng,
+    /// Changes what is random about stores and bytes, and nothing else.
+    salt: u64,
     scene: Scene,
     serial: u64,
     epoch: u32,
@@ -94,19 +101,29 @@ struct Author {
 impl Scene {
     /// The directory of a seed.
     pub(crate) fn build(seed: u64) -> Self {
+        let neighbor = Self::written(seed, NEIGHBOR).disk;
+        Self {
+            neighbor,
+            ..Self::written(seed, 0)
+        }
+    }
+
+    fn written(seed: u64, salt: u64) -> Self {
         let mut prng = Prng::new(seed.wrapping_mul(0x9e37_79b9) ^ 0xd15c);
         let mut disk = MemoryDisk::new();
         open_or_format(&mut disk, REQUEST).unwrap();
         let recovered = recover(&mut disk, SHARD, EPOCH_MS).unwrap();
-        let world = World::open(disk, recovered, (seed, start()));
+        let world = World::open(disk, recovered, (seed ^ salt, start()));
         let (logs_max, size) = (1 + prng.below(4), 1 + prng.below(3));
         let stop = [Stop::Idle, Stop::Busy, Stop::Clean, Stop::Rested];
         let mut author = Author {
             prng,
+            salt,
             scene: Self {
                 seed,
                 disk: MemoryDisk::new(),
                 older: Vec::new(),
+                neighbor: MemoryDisk::new(),
                 logs: BTreeMap::new(),
                 deleted: Vec::new(),
                 stop: stop[usize::try_from(seed % 4).unwrap()],
@@ -199,7 +216,8 @@ impl Author {
         self.serial += 1;
         let mut builder = BatchBuilder::new(world.now.wall.as_millis());
         for number in 0..records {
-            let mut value = format!("{}/{}/{number}/", self.scene.seed, self.serial).into_bytes();
+            let name = self.scene.seed ^ self.salt;
+            let mut value = format!("{name}/{}/{number}/", self.serial).into_bytes();
             value.resize(
                 value.len() + len,
                 b'a' + u8::try_from(self.serial % 26).unwrap(),
@@ -265,7 +283,8 @@ impl Author {
         let recovered = recover(&mut disk, SHARD, now.wall.as_millis()).unwrap();
         let worst = recovered.report.findings.iter().map(|f| f.severity).max();
         assert!(worst < Some(Severity::Damage), "a crash is no damage");
-        let mut world = World::open(disk, recovered, (self.prng.next_u64(), now));
+        let seed = self.prng.next_u64() ^ self.salt;
+        let mut world = World::open(disk, recovered, (seed, now));
         let known: BTreeMap<_, _> = world.store.logs().iter().map(|l| (l.1, l.0)).collect();
         self.scene.logs.retain(|tp, _| known.contains_key(tp));
         for (tp, log) in &mut self.scene.logs {

@@ -40,8 +40,11 @@ pub(crate) enum Kind {
     StaleFile,
     ResurrectFile,
     ForeignFile,
+    BlockOfNeighbor,
+    FileOfNeighbor,
 }
 
+/// Chosen by kinds up to `NEIGHBORS`.
 const KINDS: [Kind; 19] = [
     Kind::FlipBit,
     Kind::ZeroSector,
@@ -64,6 +67,9 @@ const KINDS: [Kind; 19] = [
     Kind::ForeignFile,
 ];
 
+/// Kinds from here on put what another core has in the place of ours.
+const NEIGHBORS: u8 = 240;
+
 /// One piece of damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Op {
@@ -79,7 +85,11 @@ pub(crate) fn parse(script: &[u8]) -> Vec<Op> {
     let (ops, _) = script.as_chunks::<OP_BYTES>();
     let ops = ops.iter().take(OPS_MAX);
     ops.map(|[kind, file, other, low, high, within]| Op {
-        kind: KINDS[usize::from(*kind) % KINDS.len()],
+        kind: match *kind {
+            ..NEIGHBORS => KINDS[usize::from(*kind) % KINDS.len()],
+            kind if kind.is_multiple_of(2) => Kind::BlockOfNeighbor,
+            _ => Kind::FileOfNeighbor,
+        },
         file: *file,
         other: *other,
         block: u16::from_le_bytes([*low, *high]),
@@ -135,6 +145,15 @@ impl Op {
                 copy(&mut bytes, at, older.get(at..)?);
             }
             Kind::ResurrectFile => return self.resurrect(disk, scene),
+            Kind::FileOfNeighbor => {
+                let theirs = self.neighbor(scene, &path)?;
+                disk.put(&path, scene.neighbor.contents(&theirs)?.to_vec());
+                return Some(format!("{what}, {theirs}"));
+            }
+            Kind::BlockOfNeighbor => {
+                let theirs = scene.neighbor.contents(&self.neighbor(scene, &path)?)?;
+                copy(&mut bytes, at, theirs.get(at..)?);
+            }
             Kind::BlockOfOtherFile => {
                 let other = disk.contents(&pick(&files, self.other)?)?;
                 let from = self.position(other, self.block.rotate_left(5));
@@ -219,6 +238,14 @@ impl Op {
         let path = pick(&gone, self.file)?;
         disk.put(&path, older.contents(&path)?.to_vec());
         Some(format!("{:?} {path}", self.kind))
+    }
+
+    /// A file that the neighbor has where we have this one.
+    fn neighbor(self, scene: &Scene, path: &str) -> Option<String> {
+        let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+        let mut files = scene.neighbor.files();
+        files.retain(|(other, _)| folder(other) == folder(path));
+        pick(&files, self.other)
     }
 
     fn older(self, scene: &Scene) -> Option<&MemoryDisk> {
