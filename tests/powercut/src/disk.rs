@@ -11,12 +11,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use fuser::{Errno, ReplyData, ReplyEmpty, ReplyWrite};
 
+use crate::answered::Answered;
 use crate::faults::{Command, Faults, IoKind};
 use crate::recording::{Recorder, What};
 
@@ -66,7 +66,7 @@ pub(crate) struct Disk {
     contents: File,
     size: u64,
     recorder: Recorder,
-    answered: Arc<AtomicU64>,
+    answered: Arc<Answered>,
     faults: Faults,
     waiting: VecDeque<Job>,
     flushing: VecDeque<Flushing>,
@@ -86,7 +86,7 @@ impl Disk {
         contents: File,
         size: u64,
         recorder: Recorder,
-        answered: Arc<AtomicU64>,
+        answered: Arc<Answered>,
     ) -> Self {
         Self {
             contents,
@@ -169,8 +169,8 @@ impl Disk {
         }
         self.contents.write_all_at(data, offset)?;
         self.recorder.record(What::Write { offset }, data)?;
-        reply.written(len);
-        self.publish_answered();
+        self.answered
+            .answer(self.recorder.count(), || reply.written(len));
         Ok(())
     }
 
@@ -194,14 +194,8 @@ impl Disk {
         if !self.faults.lies() {
             self.recorder.record(What::Flush { covered }, &[])?;
         }
-        reply.ok();
-        self.publish_answered();
+        self.answered.answer(self.recorder.count(), || reply.ok());
         Ok(())
-    }
-
-    fn publish_answered(&self) {
-        self.answered
-            .store(self.recorder.count(), Ordering::Release);
     }
 
     fn obey(&mut self, command: Command, answer: &Sender<String>) -> io::Result<()> {
@@ -209,7 +203,7 @@ impl Disk {
             Command::Mark(text) => {
                 self.recorder.record(What::Mark, text.as_bytes())?;
                 if self.waiting.is_empty() {
-                    self.publish_answered();
+                    self.answered.answer(self.recorder.count(), || ());
                 }
             }
             Command::Publish => self.recorder.publish()?,

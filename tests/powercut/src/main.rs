@@ -5,6 +5,7 @@
 //! Invariants: everything is a function of the recording and a seed.
 //! Source: reliability.md 3.7.
 
+mod answered;
 mod disk;
 mod faults;
 mod image;

@@ -11,7 +11,6 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::Builder;
 use std::time::{Duration, UNIX_EPOCH};
@@ -22,6 +21,7 @@ use fuser::{
     ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
 
+use crate::answered::Answered;
 use crate::disk::{Disk, Job};
 use crate::faults::Command;
 use crate::recording::Recorder;
@@ -63,7 +63,7 @@ pub(crate) fn run(serve: &Serve) -> io::Result<()> {
         .open(&serve.contents)?;
     contents.set_len(serve.size)?;
     let recorder = Recorder::create(&serve.recording, &serve.position)?;
-    let answered = Arc::new(AtomicU64::new(0));
+    let answered = Arc::new(Answered::default());
     let disk = Disk::new(contents, serve.size, recorder, Arc::clone(&answered));
     let (jobs, inbox) = channel();
     let listener = UnixListener::bind(&serve.socket)?;
@@ -124,7 +124,7 @@ fn converse(stream: UnixStream, jobs: &Sender<Job>) -> io::Result<()> {
 #[derive(Debug)]
 struct Door {
     jobs: Sender<Job>,
-    answered: Arc<AtomicU64>,
+    answered: Arc<Answered>,
     size: u64,
 }
 
@@ -224,7 +224,7 @@ impl Filesystem for Door {
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        let covered = self.answered.load(Ordering::Acquire);
+        let covered = self.answered.count();
         drop(self.jobs.send(Job::Flush { covered, reply }));
     }
 
