@@ -158,7 +158,7 @@ struct Snapshot {
 pub struct Usage {
     /// CPU time of the server's process, ns.
     pub server_cpu_ns: Option<u64>,
-    /// CPU time of the generator, ns.
+    /// CPU time of the generator, or of the peer's own client, ns.
     pub client_cpu_ns: Option<u64>,
     /// What the device did.
     pub device: Option<DeviceCounters>,
@@ -176,6 +176,7 @@ pub struct Usage {
 #[derive(Debug, Default)]
 pub struct Accounting {
     server: Option<u32>,
+    client: Option<u32>,
     device: Option<PathBuf>,
     before: Snapshot,
     usage: Usage,
@@ -192,6 +193,11 @@ impl Accounting {
         }
     }
 
+    /// Takes the process `client` for the one that makes the load, in place of this one.
+    pub fn watch_client(&mut self, client: u32) {
+        self.client = Some(client);
+    }
+
     /// What was used in the window.
     #[must_use]
     pub fn usage(self) -> Usage {
@@ -201,7 +207,7 @@ impl Accounting {
     fn snapshot(&self) -> Snapshot {
         Snapshot {
             server_ns: self.server.and_then(cpu_ns),
-            client_ns: cpu_ns(std::process::id()),
+            client_ns: cpu_ns(self.client.unwrap_or_else(std::process::id)),
             device: self
                 .device
                 .as_deref()

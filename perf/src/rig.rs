@@ -6,6 +6,7 @@
 //! Source: performance.md section 5, kafka.md 5.3.
 
 pub mod drive;
+mod iggy;
 mod kafka;
 mod nats;
 mod process;
@@ -39,7 +40,7 @@ pub enum Subject {
     Kafka(Mode),
     /// NATS with JetStream.
     Nats(Mode),
-    /// Apache Iggy, which no registry carries.
+    /// Apache Iggy.
     Iggy(Mode),
 }
 
@@ -111,12 +112,10 @@ impl Rig {
             Subject::Ruler(kind) => self.start_ruler(kind, &directory),
             Subject::Kafka(mode) => kafka::start(self, mode, &directory),
             Subject::Nats(mode) => nats::start(self, mode, &directory),
+            Subject::Iggy(_) => iggy::start(self, &directory),
             Subject::DeviceWrite | Subject::DeviceRead => {
                 Err(BenchError::Usage("a device is not started".to_owned()))
             }
-            Subject::Iggy(_) => Err(BenchError::Usage(
-                "Apache Iggy's server is in no registry: see perf/peers/iggy/README.md".to_owned(),
-            )),
         }
     }
 

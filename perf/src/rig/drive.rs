@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use super::{Rig, Running, Subject, kafka, nats};
+use super::{Rig, Running, Subject, iggy, kafka, nats};
 use crate::bench::{Target, bench};
 use crate::clock::{Clock, pause};
 use crate::engine::Witness;
@@ -25,7 +25,8 @@ use crate::schedule::float;
 
 /// Size of the file on which the device is measured.
 const DEVICE_FILE_BYTES: u64 = 1 << 30;
-const DIRECTORY: &str = "server";
+/// Below the directory of all data; one server runs at a time.
+pub(super) const DIRECTORY: &str = "server";
 
 /// Carries out one side of a comparison once.
 ///
@@ -38,9 +39,10 @@ pub fn run_side(
     side: &Side,
 ) -> Result<RunReport, BenchError> {
     let subject: Subject = side.subject.parse()?;
+    let driver = comparison.driver.unwrap_or(scenario.driver);
+    needs_kafka(subject, driver, side)?;
     let mut load = scenario.load_of(side)?;
     load.cpu = rig.client_cpu;
-    let driver = comparison.driver.unwrap_or(scenario.driver);
     let report = match (subject, driver) {
         (Subject::DeviceWrite, _) => device(rig, &load, Operation::DurableWrite),
         (Subject::DeviceRead, _) => device(rig, &load, Operation::Read),
@@ -59,6 +61,23 @@ pub fn run_side(
     Ok(report)
 }
 
+/// Refuses what a peer with a protocol of its own cannot be asked for.
+fn needs_kafka(subject: Subject, driver: Driver, side: &Side) -> Result<(), BenchError> {
+    let is_apart = matches!(subject, Subject::Nats(_) | Subject::Iggy(_));
+    let wants_kafka = match driver {
+        Driver::JavaProducer | Driver::Start | Driver::Recovery => true,
+        Driver::Engine => side.with_background,
+        Driver::Idle => false,
+    };
+    if is_apart && wants_kafka {
+        return Err(BenchError::Usage(format!(
+            "{} does not speak Kafka's protocol: it takes a load of its own client, or none",
+            side.subject
+        )));
+    }
+    Ok(())
+}
+
 fn loaded(
     rig: &Rig,
     scenario: &Scenario,
@@ -69,7 +88,11 @@ fn loaded(
     let mut running = rig.start(subject, DIRECTORY, &scenario.serve)?;
     if let Some(mut before) = scenario.load_before(side)?.filter(|_| !load.ruler) {
         suit(subject, &mut before);
-        bench(&before, &rig.target(&side.subject, &running))?;
+        if let Subject::Iggy(mode) = subject {
+            iggy::fill(rig, mode, &before, &running)?;
+        } else {
+            bench(&before, &rig.target(&side.subject, &running))?;
+        }
         if scenario.restart {
             running = restart(rig, subject, scenario, running)?;
         }
@@ -81,6 +104,7 @@ fn loaded(
         .transpose()?;
     let report = match (subject, driver) {
         (Subject::Nats(_), _) => nats::drive(rig, &load, running.address()),
+        (Subject::Iggy(mode), _) => iggy::drive(rig, mode, &load, &running),
         (_, Driver::JavaProducer) => kafka::java_producer(rig, &load, running.address()),
         (_, _) => bench(&load, &target),
     };
@@ -100,11 +124,8 @@ fn suit(subject: Subject, load: &mut Load) {
         Subject::Kafka(_) => load
             .topic_config
             .retain(|key, _| !key.starts_with("rapidmq.")),
-        Subject::Rapidmq
-        | Subject::Nats(_)
-        | Subject::Iggy(_)
-        | Subject::DeviceWrite
-        | Subject::DeviceRead => {}
+        Subject::Iggy(_) => load.topic_config.clear(),
+        Subject::Rapidmq | Subject::Nats(_) | Subject::DeviceWrite | Subject::DeviceRead => {}
     }
 }
 

@@ -19,6 +19,7 @@ use crate::error::BenchError;
 pub struct Running {
     child: Child,
     address: String,
+    administration: String,
     name: String,
 }
 
@@ -58,6 +59,7 @@ pub(super) fn spawn(mut command: Command, directory: &Path) -> Result<Running, B
     Ok(Running {
         child,
         address: String::new(),
+        administration: String::new(),
         name: format!("{name}, see {}", path.display()),
     })
 }
@@ -67,6 +69,17 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where it is administered; empty if that is no address of its own.
+    pub(super) fn administration(&self) -> &str {
+        &self.administration
+    }
+
+    /// Remembers where it is administered.
+    pub(super) fn administered_at(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.administration);
+        self
     }
 
     /// Its process; `taskset` replaces itself by what it runs.
