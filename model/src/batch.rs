@@ -19,6 +19,7 @@ mod vectors;
 pub mod view;
 
 pub use builder::{BatchBuilder, NewRecord};
+pub use crc::{JOINED_BYTES_MIN, crc_with_batch, joined_crc};
 pub use deep::{DeepCheck, KeyRule, deep_check, deep_check_within};
 pub use marker::{Marker, Outcome};
 pub use records::{Headers, Record, Records};

@@ -57,4 +57,18 @@ impl BenchError {
         let what = what.into();
         move |source| Self::Local { what, source }
     }
+
+    /// Kafka's error code of an answer to `what`.
+    ///
+    /// # Errors
+    /// [`Self::Refused`] for any code but 0.
+    pub fn check(what: &str, code: i16) -> Result<(), Self> {
+        match code {
+            0 => Ok(()),
+            code => Err(Self::Refused {
+                what: what.to_owned(),
+                code,
+            }),
+        }
+    }
 }

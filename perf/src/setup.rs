@@ -93,7 +93,7 @@ impl Control {
         request.client_software_name = StrBytes::from("rapidmq-bench");
         request.client_software_version = StrBytes::from(env!("CARGO_PKG_VERSION"));
         let answer = control.call_at(&request, ApiVersion::new(3))?;
-        refuse("asking for versions", answer.error_code)?;
+        BenchError::check("asking for versions", answer.error_code)?;
         control.versions = answer
             .api_keys
             .iter()
@@ -118,7 +118,7 @@ impl Control {
         let answer = self.call(&request)?;
         for made in &answer.topics {
             if made.error_code != TOPIC_EXISTS {
-                refuse(&format!("making topic `{}`", load.topic), made.error_code)?;
+                BenchError::check(&format!("making topic `{}`", load.topic), made.error_code)?;
             }
         }
         for _ in 0..LEADER_TRIES {
@@ -152,10 +152,9 @@ impl Control {
             request.topic_names.clear();
         }
         let answer = self.call(&request)?;
-        answer
-            .responses
-            .iter()
-            .try_for_each(|one| refuse(&format!("removing topic `{topic}`"), one.error_code))
+        answer.responses.iter().try_for_each(|one| {
+            BenchError::check(&format!("removing topic `{topic}`"), one.error_code)
+        })
     }
 
     /// How many partitions of a topic have a leader; zero if there is no such topic.
@@ -238,7 +237,7 @@ impl Control {
         let answer = self.call(&request)?;
         let mut offsets = BTreeMap::new();
         for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
-            refuse("looking up an offset", partition.error_code)?;
+            BenchError::check("looking up an offset", partition.error_code)?;
             offsets.insert(partition.partition_index, partition.offset);
         }
         if offsets.len() == partitions.len() {
@@ -326,15 +325,4 @@ fn config((name, value): (&String, &String)) -> CreatableTopicConfig {
     config.name = StrBytes::from(name.as_str());
     config.value = Some(StrBytes::from(value.as_str()));
     config
-}
-
-fn refuse(what: &str, code: i16) -> Result<(), BenchError> {
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(BenchError::Refused {
-            what: what.to_owned(),
-            code,
-        })
-    }
 }

@@ -9,7 +9,7 @@ use storage::format::frame::{Beside, Frame, FrameKind};
 use storage::format::index_file::{Entry, IndexFile};
 use storage::format::journal::{AppendEntry, GroupBuilder, JournalHeader, SegDurableEntry};
 use storage::format::manifest::{ManifestHeader, Record};
-use storage::format::segment::{GroupHeader, SegmentHeader};
+use storage::format::segment::{GroupHeader, GroupPayload, SegmentHeader};
 use storage::format::snapshot::{Batch, Producer, Snapshot};
 use storage::format::superblock::Superblock;
 
@@ -119,7 +119,7 @@ fn segment_group() -> Vec<u8> {
         chain_after: 2,
         max_timestamp: 1_700_000_000_000,
     };
-    let group = header.encode(vec![Bytes::from_static(b"payload")]);
+    let group = header.encode(GroupPayload::gathered(Bytes::from_static(b"payload")));
     let mut bytes = group.pieces.concat();
     bytes.resize(group.len as usize, 0);
     bytes

@@ -1,9 +1,15 @@
-//! What a change in front of many bytes does to their CRC32C, without reading them again.
+//! What a change in front of many bytes does to their CRC32C, without reading them again; sums of whole batches.
 //!
-//! Owns: [`behind_zeros`].
+//! Owns: [`behind_zeros`], [`joined_crc`], [`crc_with_batch`].
 //! Never: computes the CRC of bytes; the `crc32c` crate does.
-//! Invariants: linear: the difference of two inputs of one length has the difference of their CRCs.
+//! Invariants: linear: the difference of two inputs of one length has the difference of their CRCs; what is joined is
+//! what reading all bytes again would give.
 //! Source: RFC 3720 (polynomial); Knuth, TAOCP 2, 4.6.3 (powers by squaring).
+
+use super::view::{CRC_AT, CRC_FROM};
+
+/// From so many bytes on it is faster to join two CRCs than to read the bytes again. Measured: docs/investigations.
+pub const JOINED_BYTES_MIN: usize = 4 * 1024;
 
 /// The Castagnoli polynomial without its highest term; the lowest bit is the highest power.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
@@ -35,6 +41,33 @@ pub(super) fn behind_zeros(crc: u32, bytes: u32) -> u32 {
         .enumerate()
         .filter(|(k, _)| bytes >> k & 1 == 1);
     powers.fold(crc, |shifted, (_, power)| product(shifted, *power))
+}
+
+/// The CRC32C of two parts, one behind the other, from theirs; `bytes` is the length of the second.
+#[must_use]
+pub fn joined_crc(first: u32, second: u32, bytes: u32) -> u32 {
+    behind_zeros(first, bytes) ^ second
+}
+
+/// The CRC32C of what has `before`, with one whole batch behind it.
+///
+/// The records of a long batch are not read: its own CRC, which was checked when it came, stands for them. So a sum
+/// that is written beside them also tells what happened to them in memory since then.
+#[must_use]
+pub fn crc_with_batch(before: u32, batch: &[u8]) -> u32 {
+    let stored = batch.get(CRC_AT..).and_then(<[u8]>::first_chunk::<4>);
+    let parts = batch.split_at_checked(CRC_FROM);
+    let (Some(stored), Some((front, covered))) = (stored, parts) else {
+        return crc32c::crc32c_append(before, batch);
+    };
+    let Ok(bytes) = u32::try_from(covered.len()) else {
+        return crc32c::crc32c_append(before, batch);
+    };
+    if batch.len() < JOINED_BYTES_MIN {
+        return crc32c::crc32c_append(before, batch);
+    }
+    let front = crc32c::crc32c_append(before, front);
+    joined_crc(front, u32::from_be_bytes(*stored), bytes)
 }
 
 /// Product of two polynomials modulo the CRC's.

@@ -132,7 +132,7 @@ impl Fetch {
         let mut reader = Reader::new(frame);
         reader.i32()?;
         reader.i32()?;
-        refuse("fetching", reader.i16()?)?;
+        BenchError::check("fetching", reader.i16()?)?;
         reader.i32()?;
         let mut fetched = Fetched::default();
         for _ in 0..reader.count()? {
@@ -146,7 +146,7 @@ impl Fetch {
                 reader.i32()?;
                 let len = reader.count()?;
                 let records = reader.bytes(len)?;
-                refuse("fetching a partition", error)?;
+                BenchError::check("fetching a partition", error)?;
                 self.take(partition, records, &mut fetched, &mut stamp)?;
             }
         }
@@ -216,15 +216,4 @@ fn read_stamps(
         }
     }
     Ok(())
-}
-
-fn refuse(what: &str, code: i16) -> Result<(), BenchError> {
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(BenchError::Refused {
-            what: what.to_owned(),
-            code,
-        })
-    }
 }

@@ -18,7 +18,7 @@ use super::replay::{Run, TailItem};
 use crate::format::Uid;
 use crate::format::layout::segment_path;
 use crate::format::manifest::Record;
-use crate::format::segment::{FIRST_GROUP_POSITION, GroupHeader, SegmentHeader};
+use crate::format::segment::{FIRST_GROUP_POSITION, GroupHeader, GroupPayload, SegmentHeader};
 use crate::log::index::{IndexedGroup, SparseIndex};
 use crate::store::LogId;
 
@@ -54,7 +54,9 @@ pub(crate) fn write_segment<D: Disk>(
         let Some(group) = group_header(uid, groups, bytes.len() as u64, items) else {
             continue;
         };
-        let payload: Vec<Bytes> = items.iter().map(|item| item.bytes.clone()).collect();
+        // Rescued from files that are damaged: every byte is read.
+        let batches: Vec<&[u8]> = items.iter().map(|item| &*item.bytes).collect();
+        let payload = GroupPayload::gathered(Bytes::from(batches.concat()));
         let position = bytes.len() as u64;
         bytes.extend(flat(&group.encode(payload)));
         index.push(IndexedGroup {

@@ -8,6 +8,7 @@
 //! Source: reliability.md 2.2, 2.4.
 
 use bytes::{Bytes, BytesMut};
+use model::batch::{JOINED_BYTES_MIN, crc_with_batch, joined_crc};
 use model::ids::{ShardId, TopicId};
 use model::limits::BLOCK_BYTES;
 use model::offset::{LeaderEpoch, Offset};
@@ -150,6 +151,9 @@ pub struct GroupBuilder {
     /// Header, table and that payload of the groups on their way.
     front: BytesMut,
     payloads: Vec<Bytes>,
+    /// CRC32C of `payloads`, back to back.
+    payloads_crc: u32,
+    payloads_len: usize,
     count: u32,
     bytes: usize,
     /// Entries that say where logs ended: none or one.
@@ -172,14 +176,17 @@ impl GroupBuilder {
         self.bytes += ENTRY_BYTES + len;
     }
 
-    /// Adds batches of one log; `entry.crc` is computed here.
+    /// Adds batches of one log, each a piece of its own; `entry.crc` is computed here, for long batches from their
+    /// own CRC.
     pub fn append(&mut self, entry: &AppendEntry, payload: impl IntoIterator<Item = Bytes>) {
         let (mut crc, mut len) = (0, 0);
-        for piece in payload {
-            crc = crc32c::crc32c_append(crc, &piece);
-            len += piece.len();
-            self.payloads.push(piece);
+        for batch in payload {
+            crc = crc_with_batch(crc, &batch);
+            self.payloads_crc = crc_with_batch(self.payloads_crc, &batch);
+            len += batch.len();
+            self.payloads.push(batch);
         }
+        self.payloads_len += len;
         let start = self.table.len();
         self.table
             .u8(1)
@@ -238,6 +245,7 @@ impl GroupBuilder {
         self.table.clear();
         self.said.clear();
         self.payloads.clear();
+        (self.payloads_crc, self.payloads_len) = (0, 0);
         (self.count, self.bytes, self.ends) = (0, 0, 0);
     }
 
@@ -253,10 +261,15 @@ impl GroupBuilder {
         };
         let (table, said) = (self.table.as_slice(), self.said.as_slice());
         let crc = crc32c::crc32c_append(crc32c::crc32c(table), said);
-        let crc = self
-            .payloads
-            .iter()
-            .fold(crc, |crc, piece| crc32c::crc32c_append(crc, piece));
+        let crc = match u32::try_from(self.payloads_len) {
+            Ok(len) if self.payloads_len >= JOINED_BYTES_MIN => {
+                joined_crc(crc, self.payloads_crc, len)
+            }
+            _ => self
+                .payloads
+                .iter()
+                .fold(crc, |crc, batch| crc32c::crc32c_append(crc, batch)),
+        };
         let (len, hash) = frame.write_header(FrameKind::Journal, crc, &mut self.header);
         for part in [self.header.as_slice(), table, said] {
             self.front.extend_from_slice(part);

@@ -7,6 +7,7 @@
 //! Source: reliability.md 2.2.
 
 use bytes::Bytes;
+use model::batch::crc_with_batch;
 use model::ids::{PartitionId, TopicId, TopicPartition};
 use model::limits::BLOCK_BYTES;
 use model::offset::{LeaderEpoch, Offset};
@@ -145,19 +146,45 @@ pub struct SegmentGroup<'a> {
     pub len: usize,
 }
 
+/// The batches of a group and their CRC32C.
+#[derive(Clone, Debug)]
+pub struct GroupPayload {
+    pieces: Vec<Bytes>,
+    crc: u32,
+}
+
+impl GroupPayload {
+    /// Each piece is one whole batch; long ones are not read again.
+    #[must_use]
+    pub fn of_batches(pieces: Vec<Bytes>) -> Self {
+        let crc = pieces
+            .iter()
+            .fold(0, |crc, batch| crc_with_batch(crc, batch));
+        Self { pieces, crc }
+    }
+
+    /// Batches that lie back to back.
+    #[must_use]
+    pub fn gathered(batches: Bytes) -> Self {
+        let crc = crc32c::crc32c(&batches);
+        Self {
+            pieces: vec![batches],
+            crc,
+        }
+    }
+}
+
 impl GroupHeader {
     /// Puts header and batches together; `payload_len` is set here.
     ///
     /// # Panics
     /// If the payload is empty or larger than [`PAYLOAD_BYTES_MAX`].
     #[must_use]
-    pub fn encode(&self, payload: Vec<Bytes>) -> EncodedGroup {
-        let sum: usize = payload.iter().map(Bytes::len).sum();
+    pub fn encode(&self, payload: GroupPayload) -> EncodedGroup {
+        let GroupPayload { pieces: body, crc } = payload;
+        let sum: usize = body.iter().map(Bytes::len).sum();
         assert!(sum > 0, "a group holds at least one batch");
         assert!(sum <= PAYLOAD_BYTES_MAX, "a group of {sum} bytes");
-        let crc = payload
-            .iter()
-            .fold(0, |crc, piece| crc32c::crc32c_append(crc, piece));
         let mut writer = Writer::with_capacity(GROUP_HEADER_BYTES);
         writer
             .bytes(&GROUP_MAGIC)
@@ -179,9 +206,9 @@ impl GroupHeader {
             .u64(self.chain_after)
             .i64(self.max_timestamp)
             .u32(crc);
-        let mut pieces = Vec::with_capacity(payload.len() + 1);
+        let mut pieces = Vec::with_capacity(body.len() + 1);
         pieces.push(Bytes::from(seal(writer, GROUP_HEADER_BYTES)));
-        pieces.extend(payload);
+        pieces.extend(body);
         let len = u32::try_from(round_up(GROUP_HEADER_BYTES + sum)).unwrap_or(u32::MAX);
         EncodedGroup {
             pieces: pieces.into(),

@@ -8,7 +8,7 @@ use super::frame::{Beside, Frame, FrameKind};
 use super::index_file::{Entry as IndexEntry, IndexFile};
 use super::journal::{AppendEntry, Entry, GroupBuilder, JournalHeader, SegDurableEntry, entries};
 use super::manifest::{ManifestHeader, Record, encode_group, records};
-use super::segment::{GroupHeader, SegmentHeader};
+use super::segment::{GroupHeader, GroupPayload, SegmentHeader};
 use super::snapshot::{Batch, Producer, Snapshot};
 use super::superblock::Superblock;
 use super::{FormatError, layout};
@@ -115,7 +115,7 @@ fn segment_group() -> Vec<u8> {
         chain_after: 99,
         max_timestamp: 1_000,
     };
-    let group = header.encode(vec![Bytes::from_static(b"payload")]);
+    let group = header.encode(GroupPayload::gathered(Bytes::from_static(b"payload")));
     flat(&group.pieces, group.len)
 }
 

@@ -14,7 +14,7 @@ use super::cache::{CachedBatch, CachedBlock};
 use super::outbox::{Purpose, SegmentAt};
 use super::{LogId, Store};
 use crate::format::round_up;
-use crate::format::segment::{GROUP_HEADER_BYTES, GroupHeader};
+use crate::format::segment::{GROUP_HEADER_BYTES, GroupHeader, GroupPayload};
 use crate::io::FileKey;
 use crate::log::index::IndexedGroup;
 use crate::log::segment::{Segment, SegmentPhase};
@@ -358,15 +358,16 @@ impl Log {
     }
 
     /// The pieces of a group; many small batches are copied into one.
-    fn gather(&self, cut: &Cut) -> (Option<Bytes>, Vec<Bytes>) {
+    fn gather(&self, cut: &Cut) -> (Option<Bytes>, GroupPayload) {
         let batches = self.tail.iter_range(self.flushing_upto, cut.upto);
         if cut.batches < 2 || cut.bytes / cut.batches as usize >= GATHER_BELOW_BYTES {
-            return (None, batches.map(|batch| batch.bytes.clone()).collect());
+            let pieces = batches.map(|batch| batch.bytes.clone()).collect();
+            return (None, GroupPayload::of_batches(pieces));
         }
         let mut payload = BytesMut::with_capacity(cut.bytes);
         batches.for_each(|batch| payload.extend_from_slice(&batch.bytes));
         let payload = payload.freeze();
-        (Some(payload.clone()), vec![payload])
+        (Some(payload.clone()), GroupPayload::gathered(payload))
     }
 
     /// Moves the batches of a durable group out of the tail, for the cache.

@@ -16,7 +16,7 @@ use crate::format::journal::{
 };
 use crate::format::layout::{journal_path, segment_path};
 use crate::format::manifest::Record;
-use crate::format::segment::{FIRST_GROUP_POSITION, GroupHeader, SegmentHeader};
+use crate::format::segment::{FIRST_GROUP_POSITION, GroupHeader, GroupPayload, SegmentHeader};
 use crate::format::{Uid, chain};
 use crate::store::LogId;
 
@@ -327,7 +327,8 @@ impl World {
             chain_after: last.chain_after,
             max_timestamp: NOW,
         };
-        let group = header.encode(batches.iter().map(|batch| batch.bytes.clone()).collect());
+        let pieces = batches.iter().map(|batch| batch.bytes.clone()).collect();
+        let group = header.encode(GroupPayload::of_batches(pieces));
         self.disk
             .write(&segment.path, segment.position, &flat(&group))
             .unwrap();

@@ -4,7 +4,7 @@ use model::prng::Prng;
 
 use super::world::{World, small_config};
 use crate::log::LogConfig;
-use crate::store::StoreConfig;
+use crate::store::{LogId, StoreConfig};
 
 fn paths(world: &World, ending: &str) -> Vec<String> {
     let files = world.disk.files();
@@ -66,8 +66,8 @@ fn batch_too_large_for_the_journal_waits_for_its_segment() {
     assert_eq!(world.read_all(id, 0).len(), 2);
 }
 
-#[test]
-fn segment_ends_at_its_age() {
+/// A minute of a log whose segments end after 20 s, and its ten records.
+fn minute_of_segments() -> (World, LogId) {
     let mut world = World::new();
     let config = LogConfig {
         segment_ms: 20_000,
@@ -78,22 +78,19 @@ fn segment_ends_at_its_age() {
         world.append(id, 1, 10);
         world.pass_ms(6_000);
     }
+    (world, id)
+}
+
+#[test]
+fn segment_ends_at_its_age() {
+    let (mut world, id) = minute_of_segments();
     assert!(paths(&world, ".idx").len() >= 2);
     assert_eq!(world.read_all(id, 0).len(), 10);
 }
 
 #[test]
 fn a_sealed_segment_gives_back_the_zeros_behind_its_end() {
-    let mut world = World::new();
-    let config = LogConfig {
-        segment_ms: 20_000,
-        ..LogConfig::default()
-    };
-    let id = world.log_with(0, config);
-    for _ in 0..10 {
-        world.append(id, 1, 10);
-        world.pass_ms(6_000);
-    }
+    let (mut world, id) = minute_of_segments();
     let mut sealed = paths(&world, ".seg");
     sealed.pop();
     assert!(sealed.len() >= 2);
