@@ -24,7 +24,7 @@ fn long_lengths_agree_with_the_library() {
 
 fn batch(value_bytes: usize) -> BytesMut {
     let mut builder = BatchBuilder::new(7);
-    let value: Vec<u8> = (0..value_bytes).map(|at| (at % 251) as u8).collect();
+    let value: Vec<u8> = (0..=250).cycle().take(value_bytes).collect();
     builder.push(&NewRecord::value(7, &value)).unwrap();
     builder.build()
 }
