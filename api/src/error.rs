@@ -56,8 +56,10 @@ pub enum PartitionError {
     /// The log is damaged there or its disk is fenced.
     #[error("storage error: {0}")]
     Storage(String),
-    /// A bound on waiting requests was reached.
-    #[error("too many requests wait on this partition")]
+    /// A bound on waiting requests, or on data that waits to be written, was reached.
+    #[error(
+        "too many requests wait on this partition, or too much data of this core waits to be written"
+    )]
     Busy,
 }
 

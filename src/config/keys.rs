@@ -173,7 +173,7 @@ pub(crate) const KEYS: &[Key] = &[
         ValueKind::Size(1 << 20, 64 * GIB),
         "64MiB",
         None,
-        "Memory per data core for records that wait for their segment.",
+        "Memory per data core for records that wait for their segment. From twice as much on acknowledgements wait too, from four times as much on appends are refused.",
     ),
     key(
         "storage.cache-memory",

@@ -60,6 +60,13 @@ use space::SpaceWatch;
 use stall::StallWatch;
 use stop::StopPhase;
 
+/// The journal takes no more batches while so many times the tail memory waits for segments: durable appends then
+/// wait for their segments, at the speed of which data can be put away at all.
+const HOLD_TAILS: usize = 2;
+
+/// Appends are refused from so many times the tail memory on, also those that wait for nothing.
+const REFUSE_TAILS: usize = 4;
+
 /// A log inside one store. Never reused, also not after a delete (I13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogId(pub u64);
@@ -73,7 +80,8 @@ pub struct StoreConfig {
     pub journal_bytes: u64,
     /// Bytes of the first journal file of a start: small, so that a start is fast. Multiple of 4096.
     pub journal_first_bytes: u64,
-    /// Bytes of batch data that may wait in memory for its segment, all partitions together.
+    /// Bytes of batch data that may wait in memory for its segment, all partitions together. From twice as much on
+    /// the journal takes no more, from four times as much on nothing is appended.
     pub tail_bytes_max: usize,
     /// Milliseconds after which waiting data is written to its segment.
     pub tail_age_ms: u64,
@@ -161,6 +169,10 @@ pub struct Store {
     open_files: OpenFiles,
     /// Segment files being created or opened: key and path.
     opening: BTreeMap<SegmentAt, (FileKey, String)>,
+    /// Segment files being created.
+    creates_under_way: usize,
+    /// Logs that want one and wait for their turn.
+    create_queue: VecDeque<LogId>,
     reads: Reads,
     index_loads: IndexLoads,
     /// Logs with batches that were handed to nobody yet.
@@ -300,6 +312,19 @@ impl Store {
         self.seal_journal(now);
         self.seal_manifest(now);
         self.stall.arm(now.instant, self.outbox.oldest_write());
+    }
+
+    /// Whether so much waits for its segment that appends are better refused: segments do not keep up.
+    #[must_use]
+    pub fn is_overfull(&self) -> bool {
+        self.unflushed_bytes > self.config.tail_bytes_max.saturating_mul(REFUSE_TAILS)
+    }
+
+    /// Whether so much waits that the journal takes no more, because segments can be written and something ends soon.
+    fn is_pressed(&self) -> bool {
+        let held = self.config.tail_bytes_max.saturating_mul(HOLD_TAILS);
+        let is_moving = self.space.may_allocate() && self.outbox.under_way() > 0;
+        self.unflushed_bytes > held && is_moving
     }
 
     /// Next thing to carry out.

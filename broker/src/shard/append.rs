@@ -141,6 +141,9 @@ impl Shard {
             bytes_max: candidate.inspect_bytes_max,
         };
         let latest = partition.rules.check(examined, now.wall)?;
+        if self.store.is_overfull() {
+            return Err(PartitionError::Busy.into());
+        }
         if candidate.acks != Acks::None && !partition.waiters.has_room_for_append() {
             return Err(PartitionError::Busy.into());
         }

@@ -2,8 +2,7 @@
 //!
 //! Owns: every call that may wait inside the file system: create, fill, open, rename, unlink.
 //! Never: is waited for by a data core.
-//! Invariants: what is reported done is durable, directory entries included; requests are carried out
-//! one after the other, in order of arrival.
+//! Invariants: what is reported done is durable, directory entries included; requests take effect in order of arrival.
 //! Source: reliability.md 2.1; runtime.md section 6.5; performance.md section 2 (unlink in steps).
 
 use std::fs::File;
@@ -16,9 +15,12 @@ use crossbeam_channel::Sender;
 use model::limits::BLOCK_BYTES;
 use storage::{FileKey, FileOp, IoError, IoId, IoOutcome};
 
+mod together;
+
 use super::io_error_of;
 use super::pool::AlignedBuffer;
-use crate::mailbox::{Letter, MailSlot};
+use crate::mailbox::MailSlot;
+use together::Helper;
 
 /// Requests that may wait; cores have few out at a time, so a full queue means a stuck file system.
 const REQUESTS_MAX: usize = 65_536;
@@ -78,25 +80,7 @@ impl FileThread {
         let (sender, receiver) = crossbeam_channel::bounded::<FileRequest>(REQUESTS_MAX);
         let thread = std::thread::Builder::new()
             .name("rapidmq-files".into())
-            .spawn(move || {
-                for request in receiver {
-                    let FileRequest {
-                        id,
-                        op,
-                        target,
-                        reply,
-                    } = request;
-                    let (outcome, opened) = match carry_out(&root, op, target) {
-                        Ok(done) => done,
-                        Err(error) => (IoOutcome::Failed(error), None),
-                    };
-                    reply.send(Letter::File(Box::new(FileDone {
-                        id,
-                        outcome,
-                        opened,
-                    })));
-                }
-            })?;
+            .spawn(move || Helper::new(root).run(&receiver))?;
         Ok((Self { requests: sender }, thread))
     }
 
@@ -111,49 +95,54 @@ impl FileThread {
     }
 }
 
+/// What was done, and a file that is open from now on.
 type Done = (IoOutcome, Option<(FileKey, Arc<File>)>);
 
-fn carry_out(root: &Path, op: FileOp, target: Target) -> Result<Done, IoError> {
+fn carry_out(root: &Path, request: &FileRequest) -> Result<Done, IoError> {
+    attempt(root, &request.op, &request.target).map_err(|error| io_error_of(&error))
+}
+
+fn attempt(root: &Path, op: &FileOp, target: &Target) -> io::Result<Done> {
     let done = |len| Ok((IoOutcome::Done { len }, None));
     match op {
         FileOp::Create { file, path, len } => {
-            let opened = create(root, &path, len).map_err(|error| io_error_of(&error))?;
-            Ok((IoOutcome::Done { len }, Some((file, Arc::new(opened)))))
+            let opened = create(root, path, *len)?;
+            Ok((
+                IoOutcome::Done { len: *len },
+                Some((*file, Arc::new(opened))),
+            ))
         }
         FileOp::Open { file, path } => {
-            let opened = open(root, &path).map_err(|error| io_error_of(&error))?;
-            let len = opened
-                .metadata()
-                .map_err(|error| io_error_of(&error))?
-                .len();
-            Ok((IoOutcome::Done { len }, Some((file, Arc::new(opened)))))
+            let opened = open(root, path)?;
+            let len = opened.metadata()?.len();
+            Ok((IoOutcome::Done { len }, Some((*file, Arc::new(opened)))))
         }
         FileOp::Extend { len, .. } => {
             let Target::Open(file) = target else {
-                return Err(IoError::NotFound);
+                return Err(io::ErrorKind::NotFound.into());
             };
-            extend(&file, len).map_err(|error| io_error_of(&error))?;
-            done(len)
+            extend(file, *len)?;
+            done(*len)
         }
         FileOp::Replace { path, contents } => {
-            replace(root, &path, &contents).map_err(|error| io_error_of(&error))?;
+            replace(root, path, contents)?;
             done(contents.len() as u64)
         }
         FileOp::Load { path, len_max } => {
-            let contents = load(root, &path, len_max).map_err(|error| io_error_of(&error))?;
+            let contents = load(root, path, *len_max)?;
             Ok((IoOutcome::Bytes(contents.into()), None))
         }
         FileOp::Close { .. } => done(0),
         FileOp::Remove { path } => {
-            remove(root, &path).map_err(|error| io_error_of(&error))?;
+            remove(root, path)?;
             done(0)
         }
         FileOp::Truncate { path, len } => {
-            truncate(root, &path, len).map_err(|error| io_error_of(&error))?;
-            done(len)
+            truncate(root, path, *len)?;
+            done(*len)
         }
         FileOp::Space => {
-            let (free, total) = space(root).map_err(|error| io_error_of(&error))?;
+            let (free, total) = space(root)?;
             Ok((IoOutcome::Space { free, total }, None))
         }
     }
@@ -198,22 +187,36 @@ fn open_direct(path: &Path, options: &mut std::fs::OpenOptions) -> io::Result<Fi
 pub(super) fn create(root: &Path, path: &str, len: u64) -> io::Result<File> {
     let path = resolve(root, path)?;
     create_directories(&path)?;
+    make(&path, len, |file| {
+        file.sync_all()?;
+        sync_parent(&path)
+    })
+}
+
+/// Creates a file of `len` zero bytes exclusively, with its directories; the caller makes all of it durable.
+fn lay_out(root: &Path, path: &str, len: u64) -> io::Result<File> {
+    let path = resolve(root, path)?;
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    make(&path, len, |_| Ok(()))
+}
+
+fn make(path: &Path, len: u64, finish: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
     let file = if len.is_multiple_of(BLOCK_BYTES as u64) {
-        open_direct(&path, File::options().create_new(true))?
+        open_direct(path, File::options().create_new(true))?
     } else {
         // Small files of the control plane; direct I/O could not write their last bytes.
         File::options()
             .create_new(true)
             .read(true)
             .write(true)
-            .open(&path)?
+            .open(path)?
     };
-    let filled = extend(&file, len).and_then(|()| sync_parent(&path));
-    if filled.is_err() {
+    let made = fill(&file, len).and_then(|()| finish(&file));
+    if made.is_err() {
         // Do not leave a file behind that the next attempt would trip over.
-        drop(std::fs::remove_file(&path));
+        drop(std::fs::remove_file(path));
     }
-    filled.map(|()| file)
+    made.map(|()| file)
 }
 
 /// Creates the missing directories above `path`, durably.
@@ -251,6 +254,12 @@ fn open(root: &Path, path: &str) -> io::Result<File> {
 
 /// Writes zeros from the present end to `len`, then flushes.
 fn extend(file: &File, len: u64) -> io::Result<()> {
+    fill(file, len)?;
+    file.sync_all()
+}
+
+/// Writes zeros from the present end to `len`.
+fn fill(file: &File, len: u64) -> io::Result<()> {
     let mut position = file.metadata()?.len();
     // Reserving first keeps a large file in few extents; a file system without it fills anyway.
     if position < len {
@@ -275,7 +284,7 @@ fn extend(file: &File, len: u64) -> io::Result<()> {
         file.write_all_at(chunk, position)?;
         position += step as u64;
     }
-    file.sync_all()
+    Ok(())
 }
 
 /// Writes a file whole under a temporary name, then renames it.

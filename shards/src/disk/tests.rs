@@ -283,3 +283,77 @@ fn errors_keep_their_meaning() {
     assert_eq!(io_error(libc::ENOENT), IoError::NotFound);
     assert_eq!(io_error(libc::EIO), IoError::Device(libc::EIO));
 }
+
+/// Starts so many requests before the helper answers the first, and collects their answers in order.
+fn all(desk: &mut Desk, ops: Vec<FileOp>) -> Vec<IoOutcome> {
+    let count = ops.len();
+    for (number, op) in ops.into_iter().enumerate() {
+        let id = IoId(number as u64);
+        desk.start(Io::File { id, op });
+    }
+    let mut outcomes = Vec::new();
+    while outcomes.len() < count {
+        match desk.mailbox.try_receive() {
+            Some(Letter::File(done)) => {
+                let (id, outcome) = desk.disk.file_done(*done);
+                assert_eq!(id, IoId(outcomes.len() as u64), "in order of arrival");
+                outcomes.push(outcome);
+            }
+            _ => std::thread::yield_now(),
+        }
+    }
+    outcomes
+}
+
+fn create_numbered(number: u64, path: String) -> FileOp {
+    let (file, len) = (FileKey(number), 8_192);
+    FileOp::Create { file, path, len }
+}
+
+#[test]
+fn many_new_files_are_all_there_and_open_and_one_that_fails_fails_alone() {
+    let mut desk = Desk::new();
+    let taken = desk.directory.path().join("p/7");
+    std::fs::create_dir_all(&taken).unwrap();
+    std::fs::write(taken.join("new.seg"), b"somebody's").unwrap();
+    let ops = (0..300).map(|number| create_numbered(number, format!("p/{number}/new.seg")));
+    let outcomes = all(&mut desk, ops.collect());
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        let path = desk.directory.path().join(format!("p/{number}/new.seg"));
+        if number == 7 {
+            assert!(matches!(outcome, IoOutcome::Failed(_)), "{outcome:?}");
+            assert_eq!(std::fs::read(path).unwrap(), b"somebody's");
+            continue;
+        }
+        assert!(matches!(outcome, IoOutcome::Done { len: 8_192 }));
+        assert_eq!(std::fs::read(path).unwrap(), [0; 8_192]);
+    }
+}
+
+#[test]
+fn files_that_grow_are_not_overtaken_by_what_is_asked_after_them() {
+    let mut desk = Desk::new();
+    let mut ops = Vec::new();
+    for number in 0..40 {
+        let path = format!("p/{number}.seg");
+        ops.push(create_numbered(number, path.clone()));
+        if number % 20 == 19 {
+            ops.push(FileOp::Remove { path });
+        }
+    }
+    let outcomes = all(&mut desk, ops);
+    let is_done = |outcome: &IoOutcome| matches!(outcome, IoOutcome::Done { .. });
+    assert!(outcomes.iter().all(is_done), "{outcomes:?}");
+    let left = std::fs::read_dir(desk.directory.path().join("p")).unwrap();
+    assert_eq!(left.count(), 38);
+    let files = (0..38).filter(|number| number % 20 != 19);
+    let grow = files.map(|number| FileOp::Extend {
+        file: FileKey(number),
+        len: 16_384,
+    });
+    let outcomes = all(&mut desk, grow.collect());
+    let is_long = |outcome: &IoOutcome| matches!(outcome, IoOutcome::Done { len: 16_384 });
+    assert!(outcomes.iter().all(is_long), "{outcomes:?}");
+    let grown = std::fs::read(desk.directory.path().join("p/0.seg")).unwrap();
+    assert_eq!(grown, [0; 16_384]);
+}

@@ -79,6 +79,7 @@ pub(crate) struct Listed {
     pub(crate) is_age_timed: bool,
     pub(crate) is_memory_timed: bool,
     pub(crate) is_gated: bool,
+    pub(crate) is_create_waiting: bool,
 }
 
 /// One log.

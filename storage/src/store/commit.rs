@@ -202,6 +202,9 @@ impl Store {
         budget: u64,
     ) -> (Vec<LogId>, bool) {
         let mut touched = self.journal.take_list();
+        if self.is_pressed() {
+            return (touched, false);
+        }
         while let Some(id) = self.dirty.front().copied() {
             match self.add_log(builder, key, budget, id) {
                 (Taken::All, true) => {

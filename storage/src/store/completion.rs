@@ -82,6 +82,9 @@ impl Store {
         if matches!(ended, Ended::NoRoom) {
             self.space.fail(now.instant);
         }
+        if let Purpose::SegmentCreate(_) = purpose {
+            self.end_create(now);
+        }
         match (purpose, ended) {
             (Purpose::JournalCreate(key), Ended::Done(_)) => self.journal_created(key),
             (Purpose::JournalCreate(key), Ended::NoRoom) => self.journal_create_failed(key),

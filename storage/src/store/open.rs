@@ -92,6 +92,8 @@ impl Store {
             cache: BlockCache::new(config.cache_bytes_max),
             open_files: OpenFiles::new(config.open_files_max),
             opening: BTreeMap::new(),
+            creates_under_way: 0,
+            create_queue: VecDeque::new(),
             reads: Reads::default(),
             index_loads: IndexLoads::default(),
             dirty: VecDeque::new(),

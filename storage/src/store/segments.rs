@@ -29,6 +29,10 @@ const BLOCK: u64 = BLOCK_BYTES as u64;
 /// Seconds of writing at the present rate that a zeroed extent should last.
 const EXTENT_SECONDS: u64 = 60;
 
+/// Segment files being created at once: what a helper makes durable together. More would make the next journal file
+/// wait for all of them.
+const CREATES_MAX: usize = 128;
+
 /// Bytes of the first extent at most: somebody waits for it.
 const FIRST_EXTENT_BYTES_MAX: u64 = 8 << 20;
 
@@ -58,6 +62,10 @@ impl Store {
     fn create_segment(&mut self, now: Now, id: LogId) {
         if !self.space.may_allocate() {
             self.space.stall(id);
+            return;
+        }
+        if self.creates_under_way >= CREATES_MAX {
+            self.queue_create(id);
             return;
         }
         let uid = self.prng.bytes16();
@@ -106,10 +114,37 @@ impl Store {
             segment: key,
         };
         self.opening.insert(at, (file, path.clone()));
+        self.creates_under_way += 1;
         self.outbox.file(
             Purpose::SegmentCreate(at),
             FileOp::Create { file, path, len },
         );
+    }
+
+    fn queue_create(&mut self, id: LogId) {
+        if let Some(log) = self.logs.get_mut(&id)
+            && !log.listed.is_create_waiting
+        {
+            log.listed.is_create_waiting = true;
+            self.create_queue.push_back(id);
+        }
+    }
+
+    /// A segment file was created, or was not: the next log has its turn.
+    pub(super) fn end_create(&mut self, now: Now) {
+        self.creates_under_way -= 1;
+        while self.creates_under_way < CREATES_MAX {
+            let Some(id) = self.create_queue.pop_front() else {
+                return;
+            };
+            let Some(log) = self.logs.get_mut(&id) else {
+                continue;
+            };
+            log.listed.is_create_waiting = false;
+            if log.flush_target > log.flushing_upto {
+                self.prepare_segment(now, id);
+            }
+        }
     }
 
     /// The file exists, zeroed: it gets its header.

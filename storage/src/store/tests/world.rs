@@ -166,6 +166,25 @@ impl World {
         panic!("the store does not come to rest");
     }
 
+    /// Runs until nothing is pending but new files of segments, as if the file system did not answer.
+    pub(super) fn settle_but_segments(&mut self) {
+        for _ in 0..1_000_000 {
+            self.round();
+            let mut pending = self.pending.iter();
+            let Some(index) = pending.position(|io| !is_new_segment(io)) else {
+                return;
+            };
+            self.complete(index);
+        }
+        panic!("the store does not come to rest");
+    }
+
+    /// New files of segments that were asked for and are not made yet.
+    pub(super) fn segments_asked_for(&self) -> usize {
+        let pending = self.pending.iter();
+        pending.filter(|io| is_new_segment(io)).count()
+    }
+
     pub(super) fn advance_ms(&mut self, ms: u64) {
         self.now.instant = Instant::from_nanos(self.now.instant.as_nanos() + ms * 1_000_000);
         self.now.wall = self.now.wall.plus_millis(i64::try_from(ms).unwrap());
@@ -441,6 +460,10 @@ impl World {
 }
 
 /// The start of every test.
+fn is_new_segment(io: &Io) -> bool {
+    matches!(io, Io::File { op: FileOp::Create { path, .. }, .. } if path.ends_with(".seg"))
+}
+
 pub(super) fn start() -> Now {
     Now {
         instant: Instant::from_nanos(1_000_000_000),
