@@ -57,6 +57,7 @@ pub(super) struct Worker<'a> {
     measured: Measured,
     finished_at: Nanos,
     published: Published,
+    has_ended: bool,
 }
 
 /// What this thread has told the others.
@@ -109,6 +110,7 @@ impl<'a> Worker<'a> {
                 fetched: 0,
                 producing: produces.then_some(()),
             },
+            has_ended: false,
         };
         for (link, task) in links {
             worker.seat(link, task, start)?;
@@ -153,8 +155,9 @@ impl<'a> Worker<'a> {
             self.pump(index)?;
         }
         let mut events = Vec::with_capacity(256);
-        while !self.is_over() {
+        while !self.is_over()? {
             self.wait(&mut events)?;
+            self.look_at_end()?;
             for event in events.drain(..) {
                 let index = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
                 self.serve(index, event.flags)?;
@@ -270,22 +273,37 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn is_over(&mut self) -> bool {
-        let now = self.clock.now();
+    /// Ends the window once it is over, before any answer that came with the same look at the clock is taken.
+    fn look_at_end(&mut self) -> Result<(), BenchError> {
+        let step = self.step();
+        if self.has_ended || step.now < self.window.end {
+            return Ok(());
+        }
+        self.has_ended = true;
+        for peer in &mut self.peers {
+            if let Role::Producer(producer) = &mut peer.role {
+                producer.last_call(&mut peer.link, step, &mut self.measured)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_over(&mut self) -> Result<bool, BenchError> {
+        self.look_at_end()?;
         if self.shared.failed.load(Ordering::Relaxed) {
-            return true;
+            return Ok(true);
         }
-        if now < self.window.end {
-            return self.load.catch_up && self.peers.iter().all(Peer::has_caught_up);
+        if !self.has_ended {
+            return Ok(self.load.catch_up && self.peers.iter().all(Peer::has_caught_up));
         }
-        if now >= self.window.end + GRACE_NS || self.load.catch_up {
-            return true;
+        if self.clock.now() >= self.window.end + GRACE_NS || self.load.catch_up {
+            return Ok(true);
         }
         self.publish();
         if self.peers.iter().any(Peer::is_waiting)
             || self.shared.producing.load(Ordering::Acquire) > 0
         {
-            return false;
+            return Ok(false);
         }
         // Consumers stay until every acknowledged record has come to each copy.
         let copies = if self.load.consumers > 0 {
@@ -294,7 +312,7 @@ impl<'a> Worker<'a> {
             0
         };
         let wanted = self.shared.acknowledged.load(Ordering::Acquire) * copies;
-        self.shared.fetched.load(Ordering::Acquire) >= wanted
+        Ok(self.shared.fetched.load(Ordering::Acquire) >= wanted)
     }
 
     fn publish(&mut self) {
