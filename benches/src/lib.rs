@@ -1,10 +1,12 @@
-//! Inputs of the micro-benchmarks in `benches/`.
+//! Inputs of the micro-benchmarks in `benches/`, and the hot functions whose instructions are counted.
 //!
-//! Owns: batches of fixed shape and content.
+//! Owns: batches of fixed shape and content, [`hot`].
 //! Never: measures; reads a clock.
 //! Invariants: the same shape gives the same bytes on every machine.
 //! Source: performance.md (shapes of the standard workloads).
 #![forbid(unsafe_code)]
+
+pub mod hot;
 
 use bytes::BytesMut;
 use model::batch::{BatchBuilder, Compression, NewRecord};

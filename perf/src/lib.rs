@@ -12,7 +12,6 @@ pub mod compare;
 pub mod engine;
 pub mod environment;
 pub mod error;
-pub mod hot;
 pub mod load;
 pub mod measure;
 pub mod process;

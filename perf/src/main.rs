@@ -52,13 +52,6 @@ enum Verb {
         #[command(flatten)]
         rig: RigArgs,
     },
-    /// Execute a pure function on fixed input, for counting its instructions.
-    Hot {
-        /// Which; perf/limits.toml names them.
-        name: String,
-        /// How often.
-        count: u64,
-    },
     /// List the scenarios.
     Scenarios {
         /// Repository.
@@ -173,7 +166,6 @@ fn run(cli: &Cli) -> Result<bool, BenchError> {
             figure,
             rig,
         } => commands::compare_two((us, them), scenario, figure.as_deref(), rig),
-        Verb::Hot { name, count } => rapidmq_perf::hot::run(name, *count).map(|()| true),
         Verb::Scenarios { root } => commands::scenarios(root),
     }
 }
