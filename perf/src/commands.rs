@@ -16,6 +16,7 @@ use rapidmq_perf::compare::{Plan, compare};
 use rapidmq_perf::error::BenchError;
 use rapidmq_perf::load::Load;
 use rapidmq_perf::report::RunReport;
+use rapidmq_perf::report::page::page;
 use rapidmq_perf::rig::Rig;
 use rapidmq_perf::ruler;
 use rapidmq_perf::ruler::ring::Operation;
@@ -109,6 +110,33 @@ pub(crate) fn scenarios(root: &Path) -> Result<bool, BenchError> {
         let scenario = Scenario::read(&folder, &name)?;
         say(&format!("{:<5} {}", scenario.number, scenario.title));
     }
+    Ok(true)
+}
+
+pub(crate) fn report(file: &Path, out: Option<&Path>) -> Result<bool, BenchError> {
+    let text = fs::read_to_string(file).map_err(BenchError::local(format!(
+        "reading {} (`rapidmq-perf run` writes such files)",
+        file.display()
+    )))?;
+    let mut runs = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let run: RunReport = serde_json::from_str(line).map_err(|error| {
+            BenchError::Usage(format!(
+                "{}, line {number}: no run of this version: {error}",
+                file.display()
+            ))
+        })?;
+        runs.push(run);
+    }
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    let html = page(&name.to_string_lossy(), &runs);
+    let out = out.map_or_else(|| file.with_extension("html"), Path::to_path_buf);
+    fs::write(&out, html).map_err(BenchError::local(format!("writing {}", out.display())))?;
+    say(&format!(
+        "{} runs are shown in {}",
+        runs.len(),
+        out.display()
+    ));
     Ok(true)
 }
 

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::error::BenchError;
-use crate::report::RunReport;
+use crate::report::{Place, RunReport};
 use crate::rig::Rig;
 use crate::rig::drive::run_side;
 use crate::scenario::{Bound, Comparison, Scenario, Side};
@@ -64,8 +64,14 @@ pub fn compare(
     let mut theirs = Vec::new();
     let mut warnings = Vec::new();
     for round in 1..=plan.rounds.max(1) {
-        let mut take = |side: &Side| -> Result<f64, BenchError> {
-            let report = run(rig, scenario, comparison, (side, plan))?;
+        let mut take = |number: usize, side: &Side| -> Result<f64, BenchError> {
+            let place = Place {
+                title: scenario.title.clone(),
+                comparison: comparison.clone(),
+                side: number,
+                round,
+            };
+            let report = run(rig, scenario, place, (side, plan))?;
             let value = figure(side, &report)?;
             say(&format!(
                 "  round {round}: {:<14} {} = {value:.2}",
@@ -76,13 +82,13 @@ pub fn compare(
             }
             Ok(value)
         };
-        ours.push(take(&comparison.us)?);
+        ours.push(take(0, &comparison.us)?);
         if comparison.them.is_empty() {
             theirs.push(1.0);
         } else {
             let mut sum = 0.0;
-            for side in &comparison.them {
-                sum += take(side)?;
+            for (number, side) in (1..).zip(&comparison.them) {
+                sum += take(number, side)?;
             }
             theirs.push(sum);
         }
@@ -129,7 +135,8 @@ pub fn judge(ours: &[f64], theirs: &[f64], reach: Bound) -> Result<Standing, Ben
     })
 }
 
-fn median(values: &[f64]) -> Option<f64> {
+/// The value in the middle, or between the two in the middle; `None` of nothing.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let upper = *sorted.get(sorted.len() / 2)?;
@@ -140,11 +147,12 @@ fn median(values: &[f64]) -> Option<f64> {
 fn run(
     rig: &Rig,
     scenario: &Scenario,
-    comparison: &Comparison,
+    place: Place,
     (side, plan): (&Side, Plan<'_>),
 ) -> Result<RunReport, BenchError> {
-    let mut report = run_side(rig, scenario, comparison, side)?;
+    let mut report = run_side(rig, scenario, &place.comparison, side)?;
     report.is_smoke = plan.is_smoke;
+    report.place = Some(place);
     append(plan.results, &report)?;
     Ok(report)
 }

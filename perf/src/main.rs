@@ -52,6 +52,15 @@ enum Verb {
         #[command(flatten)]
         rig: RigArgs,
     },
+    /// Make one page, with tables and plots, of the runs in a file of results.
+    Report {
+        /// JSON lines that `run` and `compare` wrote.
+        #[arg(default_value = "perf/out/results.jsonl")]
+        file: PathBuf,
+        /// Where the page goes; beside the file if not given.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// List the scenarios.
     Scenarios {
         /// Repository.
@@ -166,6 +175,7 @@ fn run(cli: &Cli) -> Result<bool, BenchError> {
             figure,
             rig,
         } => commands::compare_two((us, them), scenario, figure.as_deref(), rig),
+        Verb::Report { file, out } => commands::report(file, out.as_deref()),
         Verb::Scenarios { root } => commands::scenarios(root),
     }
 }

@@ -1,10 +1,13 @@
 //! One run as a JSON document and as a table.
 //!
-//! Owns: [`RunReport`], percentiles, the text that people read.
+//! Owns: [`RunReport`], percentiles, the text that people read; in `page` the same for a browser.
 //! Never: rounds in the JSON; leaves a bad sign out of the text.
 //! Invariants: histograms are written whole, so any percentile can be computed later.
 //! Source: performance.md section 5.
 
+pub mod page;
+mod plot;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +23,7 @@ use crate::engine::Outcome;
 use crate::environment::Environment;
 use crate::load::Load;
 use crate::process::Usage;
+use crate::scenario::Comparison;
 use crate::schedule::float;
 
 /// Foreign load above which a run is to be repeated, percent of one CPU.
@@ -65,6 +69,20 @@ impl Latency {
     }
 }
 
+/// Where a run stands in a comparison, so that a line of results needs no other file to be understood.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Place {
+    /// Title of the scenario.
+    pub title: String,
+    /// Both sides, their figures, what is to be reached.
+    pub comparison: Comparison,
+    /// Which side: 0 is ours, the others count from 1.
+    pub side: usize,
+    /// From 1.
+    pub round: usize,
+}
+
 /// What a run measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -73,6 +91,8 @@ pub struct RunReport {
     pub target: String,
     /// Scenario, if the run belongs to one.
     pub scenario: Option<String>,
+    /// Comparison, if the run belongs to one.
+    pub place: Option<Place>,
     /// Set for runs that only show that the tools work.
     pub is_smoke: bool,
     /// Machine and build.

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         _ => {
             say("usage: cargo xtask tidy");
             say(
-                "       cargo xtask perf run P3 | compare US THEM P3 | scenarios | device | --help",
+                "       cargo xtask perf run P3 | compare US THEM P3 | report | scenarios | device | --help",
             );
             ExitCode::from(2)
         }

@@ -1,6 +1,6 @@
-//! `cargo xtask perf`: builds the broker and the measuring tool for release, then runs the tool.
+//! `cargo xtask perf`: builds the measuring tool for release, and the broker if it is to be started, then runs the tool.
 //!
-//! Owns: the two builds and the directory the tool is run in.
+//! Owns: the builds and the directory the tool is run in.
 //! Never: measures; `rapidmq-perf` does.
 //! Invariants: what is measured was built from the working tree a moment ago.
 //! Source: performance.md section 5.
@@ -11,27 +11,20 @@ use std::process::Command;
 
 /// Runs `rapidmq-perf` with `arguments` at `root`; whether it ended well.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> std::io::Result<bool> {
-    let built = Command::new("cargo")
-        .args([
-            "build",
-            "--release",
-            "--quiet",
-            "-p",
-            "rapidmq",
-            "-p",
-            "rapidmq-perf",
-        ])
-        .current_dir(root)
-        .status()?;
-    if !built.success() {
+    let starts_servers = arguments
+        .first()
+        .is_some_and(|verb| verb == "run" || verb == "compare");
+    let mut build = Command::new("cargo");
+    build.args(["build", "--release", "--quiet", "-p", "rapidmq-perf"]);
+    if starts_servers {
+        build.args(["-p", "rapidmq"]);
+    }
+    if !build.current_dir(root).status()?.success() {
         return Ok(false);
     }
     let release = target(root).join("release");
     let mut command = Command::new(release.join("rapidmq-perf"));
     command.args(arguments).current_dir(root);
-    let starts_servers = arguments
-        .first()
-        .is_some_and(|verb| verb == "run" || verb == "compare");
     if starts_servers && !arguments.iter().any(|argument| argument == "--rapidmq") {
         command.arg("--rapidmq").arg(release.join("rapidmq"));
     }
