@@ -2,8 +2,11 @@
 //!
 //! Owns: [`Running`]: spawning, the ready file, killing.
 //! Never: signals anything but its own child.
-//! Invariants: the child is gone when `Running` is dropped.
+//! Invariants: the child is gone when `Running` is dropped, or when this process is killed.
 //! Source: performance.md section 5.
+
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -29,16 +32,16 @@ struct Ready {
     kafka: String,
 }
 
-/// A command that runs on one CPU.
+/// A command that runs on one CPU and is killed when the thread that starts it ends, however that comes about. Both
+/// wrappers replace themselves by what they run.
 pub(super) fn pinned(cpu: Option<usize>, program: &Path) -> Command {
-    match cpu {
-        None => Command::new(program),
-        Some(cpu) => {
-            let mut command = Command::new("taskset");
-            command.args(["-c", &cpu.to_string()]).arg(program);
-            command
-        }
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    if let Some(cpu) = cpu {
+        command.args(["taskset", "-c", &cpu.to_string()]);
     }
+    command.arg(program);
+    command
 }
 
 /// Starts `command`; its messages go to `server.log` in `directory`.
@@ -82,7 +85,7 @@ impl Running {
         self
     }
 
-    /// Its process; `taskset` replaces itself by what it runs.
+    /// Its process; the wrappers of [`pinned`] replace themselves by what they run.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
