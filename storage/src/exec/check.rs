@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 
 use model::ids::{ShardId, TopicPartition};
 
-use super::Disk;
 use super::check_derived;
 use super::check_strays;
 use super::examine::{Reading, examine};
@@ -24,7 +23,8 @@ use super::recover::report_torn;
 use super::replay::LogReplay;
 use super::segment_batches::BatchDepth;
 use super::superblock::read_superblock;
-use crate::format::layout::{SUPERBLOCK_A, core_dir, parse_core_dir};
+use super::{DirEntry, Disk};
+use crate::format::layout::{SUPERBLOCK_A, SUPERBLOCK_B, core_dir, parse_core_dir};
 use crate::store::LogId;
 
 /// What a check found.
@@ -116,9 +116,23 @@ impl<D: Disk> Checker<'_, D> {
             Ok(None) => "there is no superblock".to_owned(),
             Err(error) => error.to_string(),
         };
-        self.findings
-            .push(Finding::new(Severity::Damage, SUPERBLOCK_A, what));
+        let finding = match self.is_begun() {
+            true => {
+                let what = "the first start was cut off before there was anything to lose";
+                Finding::new(Severity::Repairable, SUPERBLOCK_A, what)
+            }
+            false => Finding::new(Severity::Damage, SUPERBLOCK_A, what),
+        };
+        self.findings.push(finding);
         0
+    }
+
+    /// Whether a first start began to write a superblock and came no further: the next one begins anew.
+    fn is_begun(&self) -> bool {
+        let entries = self.disk.list("").unwrap_or_default();
+        let is_data = |entry: &DirEntry| entry.is_dir && entry.name != "lost+found";
+        let is_slot = |entry: &DirEntry| [SUPERBLOCK_A, SUPERBLOCK_B].contains(&&*entry.name);
+        entries.iter().any(is_slot) && !entries.iter().any(is_data)
     }
 
     /// The cores that should be there and those that are.

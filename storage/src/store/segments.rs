@@ -33,6 +33,10 @@ const EXTENT_SECONDS: u64 = 60;
 /// wait for all of them.
 const CREATES_MAX: usize = 128;
 
+/// Time over which a rate is taken at least: the few records with which each of thousands of segments begins are no
+/// rate, and what is zeroed for nothing is written for nothing.
+const RATE_MS_MIN: u64 = 10_000;
+
 /// Bytes of the first extent at most: somebody waits for it.
 const FIRST_EXTENT_BYTES_MAX: u64 = 8 << 20;
 
@@ -500,9 +504,8 @@ impl Log {
             .position
             .saturating_sub(from)
             .saturating_add(self.unflushed_bytes as u64);
-        // A second at least: one burst is no rate.
         let millis = u64::try_from(now.instant.since(since).as_millis()).unwrap_or(u64::MAX);
-        let millis = millis.max(1_000);
+        let millis = millis.max(RATE_MS_MIN);
         bytes.saturating_mul(1_000) / millis
     }
 }

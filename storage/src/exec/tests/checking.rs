@@ -4,7 +4,7 @@ use model::ids::BrokerId;
 
 use super::builder::{BLOCK, History, Journal, NOW, Put, SHARD, Segment, World, offset, tp};
 use crate::exec::check::{CheckReport, Verdict, check};
-use crate::exec::{Disk, FormatRequest, Severity, open_or_format};
+use crate::exec::{Disk, FormatRequest, MemoryDisk, Severity, open_or_format};
 use crate::format::index_file::{Entry, IndexFile};
 use crate::format::layout::{index_path, segment_path, snapshot_path};
 use crate::format::manifest::Record;
@@ -154,6 +154,25 @@ fn a_damaged_manifest_is_damage() {
 }
 
 #[test]
+fn a_first_start_that_was_cut_off_in_its_superblock_is_no_damage() {
+    for bytes in [vec![0; 4_096], vec![7; 512]] {
+        let mut disk = MemoryDisk::new();
+        disk.put("superblock.a", bytes);
+        let report = check(&disk);
+        assert_eq!(
+            report.verdict(),
+            Verdict::Repairable,
+            "{:?}",
+            report.findings
+        );
+        // With data there is something to lose.
+        disk.put("core-0/manifest.00000000000000000001", vec![0; 4_096]);
+        assert_eq!(check(&disk).verdict(), Verdict::Damaged);
+    }
+    assert_eq!(check(&MemoryDisk::new()).verdict(), Verdict::Damaged);
+}
+
+#[test]
 fn a_missing_superblock_is_damage_but_the_cores_are_read() {
     let (mut world, _, _, _) = directory();
     world.disk.remove("superblock.a").unwrap();
@@ -248,7 +267,7 @@ fn a_start_leaves_nothing_repairable_behind() {
 #[test]
 fn a_core_that_the_superblock_does_not_know_is_damage() {
     let (mut world, _, _, _) = directory();
-    let mut other = crate::exec::MemoryDisk::new();
+    let mut other = MemoryDisk::new();
     let recovered = crate::exec::recover(&mut other, model::ids::ShardId::new(1), NOW).unwrap();
     assert_ne!(recovered.shard, SHARD);
     for (path, _) in other.files() {
