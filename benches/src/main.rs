@@ -1,4 +1,4 @@
-//! `rapidmq-hot NAME COUNT`: executes a hot function so often, for counting its instructions.
+//! `rapidmq-hot NAME COUNT`: executes a hot function so often, for counting its instructions; `rapidmq-hot names` lists them.
 //!
 //! Owns: the command line.
 //! Never: measures; `perf/ratchet` does.
@@ -14,12 +14,13 @@ use rapidmq_benches::hot;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let parsed = match arguments.as_slice() {
+        [names] if names == "names" => return list(),
         [name, count] => count.parse().ok().map(|count| (name, count)),
         [] | [_] | [_, _, _, ..] => None,
     };
     let Some((name, count)) = parsed else {
         return fail(&format!(
-            "usage: rapidmq-hot NAME COUNT; names: {}",
+            "usage: rapidmq-hot NAME COUNT | names; names: {}",
             hot::names().join(", ")
         ));
     };
@@ -27,6 +28,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("error: {error}")),
     }
+}
+
+fn list() -> ExitCode {
+    let said = writeln!(std::io::stdout().lock(), "{}", hot::names().join("\n"));
+    said.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }
 
 fn fail(text: &str) -> ExitCode {
