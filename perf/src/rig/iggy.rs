@@ -32,8 +32,9 @@ const PASSWORD: &str = "iggy";
 const START_NS: Nanos = 60_000_000_000;
 /// Besides three times its load: logging in, sorting of latencies, plots.
 const TOOL_NS: Nanos = 180_000_000_000;
-/// Time of a probe from which the number of batches is computed, s.
-const PROBE_S: f64 = 0.5;
+/// Shortest and longest time of a probe from which the number of batches is computed, s; between them a quarter of the
+/// window: what an empty server takes at first is more than it keeps up.
+const PROBE_S: (f64, f64) = (0.5, 3.0);
 /// Each probe is at least twice as long as the one before.
 const PROBES_MAX: u32 = 12;
 /// Payload of one measured run: a device is not filled.
@@ -227,16 +228,18 @@ impl<'a> Bench<'a> {
     /// How many batches each producer sends in the load's window, as a probe tells: the tool counts batches, not time.
     fn batches(&self) -> Result<u64, BenchError> {
         let most = most_batches(self.load);
+        let window_s = self.load.duration().as_secs_f64();
+        let enough_s = (window_s / 4.0).clamp(PROBE_S.0, PROBE_S.1);
         let mut batches = 16.min(most);
         let mut probed = 0;
         loop {
             let seconds = self.run("probe", batches, 0, None)?.seconds;
             probed += 1;
-            if seconds >= PROBE_S || batches == most || probed == PROBES_MAX {
-                let wanted = float(batches) * self.load.duration().as_secs_f64() / seconds;
+            if seconds >= enough_s || batches == most || probed == PROBES_MAX {
+                let wanted = float(batches) * window_s / seconds;
                 return Ok(whole(wanted).clamp(1, most));
             }
-            batches = next_probe(batches, seconds).min(most);
+            batches = next_probe(batches, enough_s / seconds).min(most);
         }
     }
 
@@ -278,10 +281,9 @@ fn most_batches(load: &Load) -> u64 {
         .max(1)
 }
 
-/// Aims a little above the time wanted, and grows by bounds: the first runs are too short to be believed.
-fn next_probe(batches: u64, seconds: f64) -> u64 {
-    let factor = (1.2 * PROBE_S / seconds).clamp(2.0, 32.0);
-    whole(float(batches) * factor)
+/// Aims a little above `times` as many, and grows by bounds: the first runs are too short to be believed.
+fn next_probe(batches: u64, times: f64) -> u64 {
+    whole(float(batches) * (1.2 * times).clamp(2.0, 32.0))
 }
 
 fn arguments(load: &Load, address: &str, batches: u64, warmup_ms: u64) -> Vec<String> {

@@ -158,9 +158,9 @@ fn a_load_that_the_tool_cannot_carry_out_is_refused_with_the_reason() {
 
 #[test]
 fn probes_grow_by_bounds_and_a_run_never_exceeds_its_bytes() {
-    assert_eq!(next_probe(16, 0.001), 16 * 32);
-    assert_eq!(next_probe(1_000, 0.3), 2_000);
-    assert_eq!(next_probe(1_000, 0.49), 2_000, "at least twice as many");
+    assert_eq!(next_probe(16, 500.0), 16 * 32);
+    assert_eq!(next_probe(1_000, 5.0), 6_000, "a little more than needed");
+    assert_eq!(next_probe(1_000, 1.01), 2_000, "at least twice as many");
     let large = Load {
         batch_records: 1_000,
         ..Load::default()
