@@ -30,6 +30,9 @@ use crate::schedule::{float, whole};
 const USER: &str = "iggy";
 const PASSWORD: &str = "iggy";
 const START_NS: Nanos = 60_000_000_000;
+/// What the server says if somebody took its port between its choice and its start: it cannot choose one itself.
+const PORT_TAKEN: &str = "Cannot bind to socket";
+const TRIES_MAX: u32 = 3;
 /// Besides three times its load: logging in, sorting of latencies, plots.
 const TOOL_NS: Nanos = 180_000_000_000;
 /// Shortest and longest time of a probe from which the number of batches is computed, s; between them a quarter of the
@@ -55,6 +58,18 @@ fn program(rig: &Rig, name: &str) -> Result<PathBuf, BenchError> {
 }
 
 pub(super) fn start(rig: &Rig, directory: &Path) -> Result<Running, BenchError> {
+    let mut tries = 1;
+    loop {
+        match start_once(rig, directory, &directory.join(format!("data-{tries}"))) {
+            Err(BenchError::Wrong(said)) if said.contains(PORT_TAKEN) && tries < TRIES_MAX => {
+                tries += 1;
+            }
+            started => return started,
+        }
+    }
+}
+
+fn start_once(rig: &Rig, directory: &Path, data: &Path) -> Result<Running, BenchError> {
     let (tcp, http) = (local_address()?, local_address()?);
     let mut command = pinned(rig.server_cpu, &program(rig, "iggy-server")?);
     for (name, _) in std::env::vars_os() {
@@ -62,9 +77,8 @@ pub(super) fn start(rig: &Rig, directory: &Path) -> Result<Running, BenchError> 
             command.env_remove(name);
         }
     }
-    let data = directory.join("data");
     command
-        .envs(settings::environment((&tcp, &http), &data, rig.server_cpu))
+        .envs(settings::environment((&tcp, &http), data, rig.server_cpu))
         // There is no core/server/config.toml there, so what is compiled in holds.
         .current_dir(directory);
     spawn(command, directory)?

@@ -9,13 +9,16 @@
 mod tests;
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde::Deserialize;
 
 use super::until;
 use crate::error::BenchError;
+
+/// Lines of a server's messages that an error quotes.
+const LAST_LINES: usize = 12;
 
 /// A started server.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub struct Running {
     address: String,
     administration: String,
     name: String,
+    log: PathBuf,
 }
 
 /// What a server writes once it serves.
@@ -63,7 +67,8 @@ pub(super) fn spawn(mut command: Command, directory: &Path) -> Result<Running, B
         child,
         address: String::new(),
         administration: String::new(),
-        name: format!("{name}, see {}", path.display()),
+        name,
+        log: path,
     })
 }
 
@@ -114,7 +119,11 @@ impl Running {
             Ok(None) | Err(_) => probe().map(Ok),
         })?;
         self.address = found.map_err(|status| {
-            BenchError::Wrong(format!("{name} ended before it served: {status}"))
+            // The log goes with the directory of the run.
+            let said = last_lines(&self.log);
+            BenchError::Wrong(format!(
+                "{name} ended before it served: {status}; it said: {said}"
+            ))
         })?;
         Ok(self)
     }
@@ -138,6 +147,15 @@ impl Running {
         })
         .map(drop)
     }
+}
+
+/// The end of a server's messages.
+fn last_lines(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let first = lines.len().saturating_sub(LAST_LINES);
+    lines.get(first..).unwrap_or_default().join("\n")
 }
 
 impl Drop for Running {

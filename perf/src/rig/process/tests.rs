@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread::Builder;
 
-use super::pinned;
+use super::{pinned, spawn};
 
 /// Starts a process that waits for the end of its input, from a thread that ends once it runs.
 fn started_by_a_thread_that_ends(cpu: Option<usize>) -> Child {
@@ -40,4 +40,20 @@ fn a_server_is_killed_when_who_started_it_is_gone() {
         assert_eq!(status.signal(), Some(9), "{status}");
         drop(input);
     }
+}
+
+#[test]
+fn a_server_that_ends_before_it_serves_is_quoted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = pinned(None, Path::new("sh"));
+    command.args(["-c", "seq 100; echo 'no such setting' >&2; exit 3"]);
+    let error = spawn(command, directory.path())
+        .unwrap()
+        .await_address(60_000_000_000, || None)
+        .unwrap_err()
+        .to_string();
+    for part in ["exit status: 3", "100\nno such setting"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert!(!error.contains("\n50\n"), "only the end is quoted: {error}");
 }
