@@ -64,8 +64,9 @@ const ALL: &[(&str, Make)] = &[
     ("parse-64k", || batches::parse(64)),
     ("walk-64-records", batches::walk),
     ("build-64-records", batches::build),
-    ("journal-group-of-1", || journal::group(1)),
-    ("journal-group-of-64", || journal::group(64)),
+    ("journal-group-of-1", || journal::group(1, 1)),
+    ("journal-group-of-64", || journal::group(64, 1)),
+    ("journal-group-of-16k", || journal::group(1, 16)),
     ("shard-durable-append-1k", || shard::append(&[])),
     ("shard-memory-append-1k", || {
         shard::append(&[("rapidmq.durability", "memory")])

@@ -45,10 +45,10 @@ struct Group {
     ios: Vec<Io>,
 }
 
-/// One batch of 1 KiB for each of so many logs becomes one group.
-pub(super) fn group(logs: u32) -> Result<Box<dyn Hot>, HotError> {
+/// One batch of so many records of 1 KiB for each of so many logs becomes one group.
+pub(super) fn group(logs: u32, records: u32) -> Result<Box<dyn Hot>, HotError> {
     let now = start();
-    let batch = batches::batch(1, now.wall.as_millis())?;
+    let batch = batches::batch(records, now.wall.as_millis())?;
     let (store, sink) = empty_store(now)?;
     let mut group = Group {
         store,
