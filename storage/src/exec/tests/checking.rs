@@ -24,7 +24,7 @@ fn directory() -> (World, History, Journal, Segment) {
         .into_iter()
         .map(|(path, _)| (path.clone(), world.disk.contents(&path).unwrap().to_vec()))
         .collect();
-    let mut disk = crate::exec::MemoryDisk::new();
+    let mut disk = MemoryDisk::new();
     open_or_format(&mut disk, request).unwrap();
     saved
         .into_iter()
