@@ -111,17 +111,14 @@ struct Checker<'c, D> {
 impl<D: Disk> Checker<'_, D> {
     /// Number of cores, if a superblock tells.
     fn superblock(&mut self) -> u16 {
-        let what = match read_superblock(self.disk) {
+        let finding = match read_superblock(self.disk) {
             Ok(Some(superblock)) => return superblock.shards,
-            Ok(None) => "there is no superblock".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        let finding = match self.is_begun() {
-            true => {
+            Ok(None) if self.is_begun() => {
                 let what = "the first start was cut off before there was anything to lose";
                 Finding::new(Severity::Repairable, SUPERBLOCK_A, what)
             }
-            false => Finding::new(Severity::Damage, SUPERBLOCK_A, what),
+            Ok(None) => Finding::new(Severity::Damage, SUPERBLOCK_A, "there is no superblock"),
+            Err(error) => Finding::new(Severity::Damage, SUPERBLOCK_A, error.to_string()),
         };
         self.findings.push(finding);
         0
