@@ -196,7 +196,11 @@ fn find_group<D: Disk>(
 }
 
 /// One block, unless the device cannot read it.
-fn readable<D: Disk>(disk: &D, path: &str, position: u64) -> Result<Option<Vec<u8>>, IoError> {
+pub(crate) fn readable<D: Disk>(
+    disk: &D,
+    path: &str,
+    position: u64,
+) -> Result<Option<Vec<u8>>, IoError> {
     match disk.read(path, position, BLOCK_BYTES) {
         Ok(block) => Ok(Some(block)),
         Err(IoError::Device(_)) => Ok(None),

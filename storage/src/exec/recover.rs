@@ -18,7 +18,7 @@ use super::examine::{Examined, Reading, examine};
 use super::failure::{InFile, RecoverError};
 use super::finding::{Finding, Findings, Severity};
 use super::journal_scan::JournalScan;
-use super::journal_strays::Strays;
+use super::journal_strays::{Strays, readable};
 use super::log_finish;
 use super::log_scan::{Leftover, LogScan};
 use super::manifest_open::{OpenManifest, choose};
@@ -264,10 +264,9 @@ fn settle_orphans<D: Disk>(disk: &mut D, scan: &LogScan) -> Result<Vec<String>, 
     let mut orphans = Vec::new();
     for (base, uid) in scan.files.segments.keys().filter(|place| !is_named(place)) {
         let path = segment_path(scan.state.tp, *base, uid);
-        let first = disk
-            .read(&path, FIRST_GROUP_POSITION, BLOCK_BYTES)
-            .in_file(&path)?;
-        if is_zero(&first) {
+        // A block that cannot be read may hold something, and is no reason to refuse the rest.
+        let first = readable(disk, &path, FIRST_GROUP_POSITION).in_file(&path)?;
+        if first.is_some_and(|block| is_zero(&block)) {
             disk.remove(&path).in_file(&path)?;
         } else {
             orphans.push(path);

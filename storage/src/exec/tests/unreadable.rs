@@ -1,7 +1,9 @@
 //! Blocks that the device refuses to read are damage of exactly those blocks.  reliability.md 2.6
 
-use super::builder::{BLOCK, NOW, Put, SHARD, World, holes, log, offset, tail_bases, worst};
+use super::builder::{BLOCK, NOW, Put, SHARD, World, holes, log, offset, tail_bases, tp, worst};
 use crate::exec::{RecoverError, Severity, Verdict, check, recover};
+use crate::format::layout::segment_path;
+use crate::format::segment::FIRST_GROUP_POSITION;
 
 #[test]
 fn an_unreadable_block_of_a_witnessed_segment_is_a_hole_of_that_group() {
@@ -98,4 +100,21 @@ fn a_bad_sector_behind_the_end_of_the_manifest_matters_to_nobody() {
     );
     world.disk.make_unreadable(&path, end + BLOCK);
     assert_eq!(world.recover().logs.len(), 1);
+}
+
+#[test]
+fn a_segment_that_nothing_refers_to_and_nobody_can_read_stays_and_stops_nothing() {
+    let mut world = World::new();
+    let mut history = world.create_log(1);
+    let mut journal = world.start_journal(1);
+    let batch = history.batch(1, "word");
+    world.append(&mut journal, history.log, &[batch]);
+    world.seal_journal(&mut journal);
+    let path = segment_path(tp(1), offset(7), &[9; 16]);
+    world.disk.put(&path, vec![0; 65_536]);
+    world.disk.make_unreadable(&path, FIRST_GROUP_POSITION);
+    let recovered = world.recover();
+    assert_eq!(tail_bases(log(&recovered, 1)), [0]);
+    assert_eq!(recovered.report.orphans, [path.clone()]);
+    assert!(world.disk.contents(&path).is_some());
 }
