@@ -291,3 +291,31 @@ fn topics_that_come_and_go_leave_nothing_behind() {
     }
     assert!(rig.replies.is_empty());
 }
+
+#[test]
+fn appends_that_the_disk_does_not_keep_up_with_are_refused_and_taken_again_later() {
+    let mut rig = Rig::new();
+    rig.create("t", &[("rapidmq.durability", "memory")]);
+    rig.disk.hold = Hold::Writes;
+    let batch = large_batch(rig.now.wall.as_millis(), 500 << 10);
+    let mut taken = 0;
+    let refused = loop {
+        let origin = rig.send_append("t", batch.clone());
+        match rig.appended(origin).unwrap() {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+        assert!(taken < 100, "nothing bounds what waits in memory");
+    };
+    assert_eq!(refused, AppendError::Partition(PartitionError::Busy));
+    // Four times the tail memory of 4 MiB.
+    assert!((32..36).contains(&taken), "{taken} batches");
+    rig.release();
+    let origin = rig.send_append("t", batch);
+    let appended = rig.appended(origin).unwrap().unwrap();
+    assert_eq!(
+        appended.base_offset,
+        Offset::new(taken),
+        "a refused batch took no offset"
+    );
+}

@@ -6,6 +6,9 @@
 //! system where that is known to flush everything, else one of each file and directory.
 //! Source: reliability.md 2.1; syncfs(2); performance.md P15 (10,000 partitions).
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -203,3 +203,19 @@ fn manifest_moves_to_new_generations() {
     assert!(!manifests[0].ends_with("00001"), "{manifests:?}");
     assert_eq!(world.read_all(id, 0).len(), 100);
 }
+
+#[test]
+fn the_first_records_of_a_segment_are_no_rate_to_prepare_a_minute_for() {
+    let mut world = World::new();
+    let id = world.log(0);
+    for _ in 0..8 {
+        world.append(id, 1, 3_000);
+        world.pass_ms(6_000);
+        world.append(id, 1, 3_000);
+        world.settle();
+    }
+    for path in paths(&world, ".seg") {
+        let len = world.disk.contents(&path).unwrap().len();
+        assert!(len <= 160 << 10, "{path} has {len} bytes");
+    }
+}
