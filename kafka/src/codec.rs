@@ -7,6 +7,7 @@
 //! Source: kafka.md section 2, ADR-8.
 
 pub(crate) mod fetch;
+pub(crate) mod names;
 pub(crate) mod produce;
 pub(crate) mod read;
 #[cfg(test)]
@@ -109,7 +110,7 @@ pub(crate) struct ResponseHeader {
 
 impl ResponseHeader {
     /// Starts a frame: a length prefix to be filled in by [`finish_frame`], then the header.
-    pub(crate) fn start_frame(self, out: &mut BytesMut) {
+    pub(crate) fn start_frame(self, out: &mut impl BufMut) {
         out.put_i32(0);
         out.put_i32(self.correlation);
         if self.is_tagged {
@@ -122,7 +123,7 @@ impl ResponseHeader {
 ///
 /// # Errors
 /// The length does not fit.
-pub(crate) fn finish_frame(out: &mut BytesMut, elsewhere: usize) -> Result<(), ResponseError> {
+pub(crate) fn finish_frame(out: &mut [u8], elsewhere: usize) -> Result<(), ResponseError> {
     let bytes = out
         .len()
         .saturating_add(elsewhere)

@@ -2,7 +2,7 @@
 //!
 //! Owns: [`Call`] (what a handler may touch), [`Gather`] (a request that waits for replies), and the two
 //! shapes nearly every API has: one command, or one per element.
-//! Never: knows an API.
+//! Never: knows what an API means.
 //! Invariants: a ticket names one command of one request; a request is answered once.
 //! Source: architecture.md section 5, kafka.md 4.2.
 
@@ -10,17 +10,24 @@ use api::{Command, CommandSink, ConnectionContext, Reply, SessionError, Ticket};
 use bytes::Bytes;
 use kafka_wire::{KafkaMessage, KafkaRequest, KafkaResponse};
 use model::time::{Instant, Now};
+use smallvec::SmallVec;
 
-use crate::codec::{self, Few, ResponseHeader};
+use crate::codec::names::Names;
+use crate::codec::{self, Few, ResponseError, ResponseHeader};
 use crate::config::KafkaConfig;
 use crate::error_map::Code;
 use crate::frame::Request;
+use crate::handlers::Appends;
 use crate::versions::Api;
 
 /// Bits of a ticket that count the commands of one request; the rest counts requests.
 const INDEX_BITS: u32 = 24;
 /// Commands of one request at most. Requests are bounded far below by their frame.
 const COMMANDS_MAX: u32 = 1 << INDEX_BITS;
+
+/// Bytes of a response that is kept in its slot, and sent together with its neighbours. The answer to a produce
+/// request of one partition is about 60 bytes long.
+const SHORT_BYTES_MAX: usize = 96;
 
 /// Names one request of a connection; rises by one per request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +68,15 @@ impl Exchange {
     }
 }
 
+/// What a connection keeps from one request to the next, so that most need no memory for it.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// Names of topics.
+    pub(crate) names: Names,
+    // Where a response is written; never of more capacity than a short one needed.
+    scratch: Vec<u8>,
+}
+
 /// What the handler of a request may touch.
 pub(crate) struct Call<'a> {
     /// The request.
@@ -73,6 +89,8 @@ pub(crate) struct Call<'a> {
     pub(crate) context: &'a ConnectionContext,
     /// Where commands go.
     pub(crate) sink: &'a mut CommandSink,
+    /// What outlives the request.
+    pub(crate) kept: &'a mut Kept,
 }
 
 impl Call<'_> {
@@ -111,8 +129,24 @@ impl Call<'_> {
             .map_err(|error| self.unwritable(&error))
     }
 
+    /// The response that `write` writes.
+    pub(crate) fn respond_with<F>(&mut self, write: F) -> Result<Response, SessionError>
+    where
+        F: FnOnce(&mut Vec<u8>) -> Result<(), ResponseError>,
+    {
+        let scratch = &mut self.kept.scratch;
+        scratch.clear();
+        match write(scratch) {
+            Ok(()) if scratch.len() <= SHORT_BYTES_MAX => {
+                Ok(Response::Short(ShortFrame::from_slice(scratch)))
+            }
+            Ok(()) => Ok(Response::One(std::mem::take(scratch).into())),
+            Err(error) => Err(self.unwritable(&error)),
+        }
+    }
+
     /// A response that the codec refuses: a defect here, which must not take other connections along.
-    pub(crate) fn unwritable(&self, error: &codec::ResponseError) -> SessionError {
+    pub(crate) fn unwritable(&self, error: &ResponseError) -> SessionError {
         let Exchange { api, version, .. } = self.exchange;
         SessionError::Closed(format!("{} v{version} response: {error}", api.name))
     }
@@ -131,9 +165,14 @@ pub(crate) fn malformed(api: &Api, version: i16, error: &dyn std::error::Error) 
     SessionError::Protocol(format!("{} v{version}: {error}", api.name))
 }
 
+/// A frame of a few bytes.
+pub(crate) type ShortFrame = SmallVec<[u8; SHORT_BYTES_MAX]>;
+
 /// The end of a request.
 #[derive(Debug)]
 pub(crate) enum Response {
+    /// Send this frame of a few bytes.
+    Short(ShortFrame),
     /// Send this frame.
     One(Bytes),
     /// Send these pieces of a frame.
@@ -148,6 +187,7 @@ impl Response {
     /// Bytes to be sent.
     pub(crate) fn bytes(&self) -> usize {
         match self {
+            Self::Short(frame) => frame.len(),
             Self::One(bytes) => bytes.len(),
             Self::Many(chunks) => chunks.iter().map(Bytes::len).sum(),
             Self::Silent | Self::Close(_) => 0,
@@ -160,9 +200,35 @@ pub(crate) enum Step {
     /// It is answered.
     Done(Response),
     /// It waits for replies.
-    Wait(Box<dyn Gather>),
+    Wait(Work),
     /// It is a long poll or has a large answer, of which one runs at a time: to be begun when its turn comes.
     Poll(Box<dyn Gather>),
+}
+
+/// What collects the answer of a request: in place for the one that comes most often.
+pub(crate) enum Work {
+    /// Of a produce request.
+    Appends(Appends),
+    /// Of any other.
+    Other(Box<dyn Gather>),
+}
+
+impl Work {
+    /// What it is, whichever it is.
+    pub(crate) fn as_gather(&mut self) -> &mut dyn Gather {
+        match self {
+            Self::Appends(appends) => appends,
+            Self::Other(gather) => gather.as_mut(),
+        }
+    }
+
+    /// When `handle_timeout` is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Appends(appends) => appends.poll_timeout(),
+            Self::Other(gather) => gather.poll_timeout(),
+        }
+    }
 }
 
 /// A request that waits for replies.
@@ -229,15 +295,15 @@ where
     F: FnOnce(&mut Call<'_>, Reply) -> Result<Response, SessionError> + 'static,
 {
     call.send(0, command);
-    Step::Wait(Box::new(Single {
+    Step::Wait(Work::Other(Box::new(Single {
         finish: Some(Box::new(finish)),
-    }))
+    })))
 }
 
 /// A request that asks only when its turn comes.
 struct InTurn {
     held: CommandSink,
-    gather: Box<dyn Gather>,
+    work: Work,
 }
 
 impl Gather for InTurn {
@@ -254,7 +320,7 @@ impl Gather for InTurn {
         index: u32,
         reply: Reply,
     ) -> Result<Option<Response>, SessionError> {
-        self.gather.handle_reply(call, index, reply)
+        self.work.as_gather().handle_reply(call, index, reply)
     }
 }
 
@@ -275,10 +341,11 @@ pub(crate) fn in_turn(
         config: call.config,
         context: call.context,
         sink: &mut held,
+        kept: call.kept,
     };
     let step = start(&mut aside, request)?;
     Ok(match step {
-        Step::Wait(gather) => Step::Poll(Box::new(InTurn { held, gather })),
+        Step::Wait(work) => Step::Poll(Box::new(InTurn { held, work })),
         Step::Done(_) | Step::Poll(_) => step,
     })
 }
@@ -392,7 +459,7 @@ impl<T: 'static> FanOut<T> {
             take,
             finish: Some(finish),
         };
-        Ok(Step::Wait(Box::new(gather)))
+        Ok(Step::Wait(Work::Other(Box::new(gather))))
     }
 }
 

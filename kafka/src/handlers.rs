@@ -38,6 +38,7 @@ mod values;
 
 use api::SessionError;
 
+pub(crate) use self::produce::Appends;
 use crate::frame::Request;
 use crate::gather::{Call, Response, Step, in_turn};
 use crate::versions::ApiKey;

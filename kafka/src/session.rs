@@ -22,7 +22,7 @@ use model::time::{Instant, Now};
 use self::slots::{Pending, Slot, Slots};
 use crate::config::KafkaConfig;
 use crate::frame::{self, Parsed, Request};
-use crate::gather::{Call, Exchange, Gather, RequestSeq, Response, Step, split_ticket};
+use crate::gather::{Call, Exchange, Gather, Kept, RequestSeq, Response, Step, Work, split_ticket};
 use crate::handlers;
 use crate::limits::{IN_FLIGHT_BYTES_MAX, READY_BYTES_MAX};
 
@@ -39,6 +39,7 @@ pub struct KafkaSession {
     config: Arc<KafkaConfig>,
     context: ConnectionContext,
     slots: Slots,
+    kept: Kept,
     reading: Reading,
     // The last transmission made room that somebody waits for: frames left unread, or a long poll.
     is_woken: bool,
@@ -67,6 +68,7 @@ impl KafkaSession {
             config,
             context,
             slots: Slots::default(),
+            kept: Kept::default(),
             reading: Reading::Open,
             is_woken: false,
         }
@@ -107,34 +109,32 @@ impl KafkaSession {
             config: &self.config,
             context: &self.context,
             sink: out,
+            kept: &mut self.kept,
         };
         let slot = match handlers::start(&mut call, request)? {
             Step::Done(response) => Slot::Ready(response),
-            Step::Wait(gather) => Slot::Working(Pending {
+            Step::Wait(work) => Slot::Working(Pending {
                 exchange,
-                gather,
+                work,
                 frame_bytes,
             }),
             Step::Poll(gather) => Slot::Deferred(Pending {
                 exchange,
-                gather,
+                work: Work::Other(gather),
                 frame_bytes,
             }),
         };
+        let is_closing = matches!(slot, Slot::Ready(Response::Close(_)));
         self.slots.push(slot);
         self.begin_polls(now, out);
-        self.end_if_closing(now, exchange.seq, out);
+        if is_closing {
+            self.end_behind(now, exchange.seq, out);
+        }
         Ok(())
     }
 
     // A response that says to close is the last one; a fetch parked behind it is called back.
-    fn end_if_closing(&mut self, now: Now, seq: RequestSeq, out: &mut CommandSink) {
-        if !matches!(
-            self.slots.get_mut(seq),
-            Some(Slot::Ready(Response::Close(_)))
-        ) {
-            return;
-        }
+    fn end_behind(&mut self, now: Now, seq: RequestSeq, out: &mut CommandSink) {
         self.reading = Reading::Ended;
         if let Some(poll) = self.slots.polling().filter(|poll| *poll > seq) {
             self.drive(now, poll, out, |gather, call| gather.handle_timeout(call));
@@ -189,13 +189,18 @@ impl KafkaSession {
             config: &self.config,
             context: &self.context,
             sink: out,
+            kept: &mut self.kept,
         };
-        match act(pending.gather.as_mut(), &mut call) {
-            Ok(None) => self.slots.mark_begun(seq),
-            Ok(Some(response)) => self.slots.answer(seq, response),
-            Err(error) => self.slots.answer(seq, Response::Close(error)),
+        let response = match act(pending.work.as_gather(), &mut call) {
+            Ok(None) => return self.slots.mark_begun(seq),
+            Ok(Some(response)) => response,
+            Err(error) => Response::Close(error),
+        };
+        let is_closing = matches!(response, Response::Close(_));
+        self.slots.answer(seq, response);
+        if is_closing {
+            self.end_behind(now, seq, out);
         }
-        self.end_if_closing(now, seq, out);
     }
 }
 

@@ -5,14 +5,13 @@
 //! Invariants: the pieces sum up to the length prefix that the first of them begins with.
 //! Source: kafka.md 2.3, 4.4; KIP-227 (7), KIP-320 (9), KIP-392 (11), KIP-482 (12), KIP-516 (13), KIP-903 (15).
 
-use api::metadata::TopicKey;
-use bytes::{Bytes, BytesMut};
-use model::ids::TopicId;
+use bytes::Bytes;
 
-use super::produce::{TopicSpan, write_topic_key};
+use super::names::{Names, TopicLabel};
+use super::produce::TopicSpan;
 use super::read::Reader;
 use super::write::Writer;
-use super::{ResponseError, ResponseHeader, WireError, finish_frame};
+use super::{Few, ResponseError, ResponseHeader, WireError, finish_frame};
 use crate::limits::REQUEST_PARTITIONS_MAX;
 
 /// First flexible version.
@@ -51,16 +50,21 @@ pub(crate) struct FetchRequest {
     /// -1 below version 7.
     pub(crate) session_epoch: i32,
     /// Topics in order.
-    pub(crate) topics: Vec<TopicSpan>,
+    pub(crate) topics: Few<TopicSpan>,
     /// Their partitions in order.
-    pub(crate) partitions: Vec<PartitionAsked>,
+    pub(crate) partitions: Few<PartitionAsked>,
 }
 
 /// Reads a request body that begins at `body`.
 ///
 /// # Errors
 /// The body is malformed or has too many partitions.
-pub(crate) fn parse(frame: &[u8], body: usize, version: i16) -> Result<FetchRequest, WireError> {
+pub(crate) fn parse(
+    frame: &[u8],
+    body: usize,
+    version: i16,
+    names: &mut Names,
+) -> Result<FetchRequest, WireError> {
     let reader = Reader::new(frame, body);
     let mut reader = if version >= FIRST_FLEXIBLE {
         reader.flexible()
@@ -77,14 +81,14 @@ pub(crate) fn parse(frame: &[u8], body: usize, version: i16) -> Result<FetchRequ
         isolation: isolation(&mut reader)?,
         session_id: 0,
         session_epoch: -1,
-        topics: Vec::new(),
-        partitions: Vec::new(),
+        topics: Few::new(),
+        partitions: Few::new(),
     };
     if version >= 7 {
         request.session_id = reader.i32()?;
         request.session_epoch = reader.i32()?;
     }
-    parse_topics(&mut reader, version, &mut request)?;
+    parse_topics(&mut reader, version, &mut request, names)?;
     if version >= 7 {
         skip_forgotten(&mut reader, version)?;
     }
@@ -110,9 +114,14 @@ fn parse_topics(
     reader: &mut Reader<'_>,
     version: i16,
     request: &mut FetchRequest,
+    names: &mut Names,
 ) -> Result<(), WireError> {
     for _ in 0..reader.array()? {
-        let key = topic_key(reader, version)?;
+        let label = if version >= FIRST_WITH_IDS {
+            TopicLabel::read_id(reader)?
+        } else {
+            TopicLabel::read_name(reader, names)?
+        };
         let partitions = reader.array()?;
         let room = REQUEST_PARTITIONS_MAX.saturating_sub(request.partitions.len());
         if partitions > room || request.topics.len() >= REQUEST_PARTITIONS_MAX {
@@ -124,16 +133,9 @@ fn parse_topics(
             request.partitions.push(parse_partition(reader, version)?);
         }
         reader.end_struct()?;
-        request.topics.push(TopicSpan { key, partitions });
+        request.topics.push(TopicSpan { label, partitions });
     }
     Ok(())
-}
-
-fn topic_key(reader: &mut Reader<'_>, version: i16) -> Result<TopicKey, WireError> {
-    if version >= FIRST_WITH_IDS {
-        return Ok(TopicKey::Id(TopicId::from_bytes(reader.uuid()?)));
-    }
-    Ok(TopicKey::Name(reader.string()?.to_owned()))
 }
 
 fn parse_partition(reader: &mut Reader<'_>, version: i16) -> Result<PartitionAsked, WireError> {
@@ -211,9 +213,9 @@ pub(crate) fn write(
     topics: &[TopicSpan],
     answers: Vec<PartitionAnswer>,
 ) -> Result<Vec<Bytes>, ResponseError> {
-    let mut out = BytesMut::with_capacity(64 + topics.len() * 64 + answers.len() * 64);
+    let mut out = Vec::with_capacity(64 + topics.len() * 64 + answers.len() * 64);
     head.header.start_frame(&mut out);
-    let mut cuts = Vec::new();
+    let mut cuts = Few::with_capacity(answers.len());
     write_body(&mut out, head, (topics, &answers), &mut cuts);
     let records: usize = answers
         .iter()
@@ -221,14 +223,14 @@ pub(crate) fn write(
         .map(Bytes::len)
         .sum();
     finish_frame(&mut out, records)?;
-    Ok(interleave(out.freeze(), &cuts, answers))
+    Ok(interleave(Bytes::from(out), &cuts, answers))
 }
 
 fn write_body(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     head: ResponseHead,
     (topics, answers): (&[TopicSpan], &[PartitionAnswer]),
-    cuts: &mut Vec<usize>,
+    cuts: &mut Few<usize>,
 ) {
     let writer = Writer::new(out);
     let is_flexible = head.version >= FIRST_FLEXIBLE;
@@ -245,7 +247,7 @@ fn write_body(
     let mut rest = answers;
     writer.length(topics.len());
     for topic in topics {
-        write_topic_key(&mut writer, &topic.key);
+        topic.label.write(&mut writer);
         let (mine, others) = rest.split_at(topic.partitions.min(rest.len()));
         rest = others;
         writer.length(mine.len());
@@ -294,7 +296,8 @@ fn write_answer_tags(writer: &mut Writer<'_>, version: i16, answer: &PartitionAn
 }
 
 fn interleave(mut written: Bytes, cuts: &[usize], answers: Vec<PartitionAnswer>) -> Vec<Bytes> {
-    let mut chunks = Vec::new();
+    let pieces = answers.iter().map(|answer| answer.records.len() + 1);
+    let mut chunks = Vec::with_capacity(pieces.sum::<usize>() + 1);
     let mut taken = 0;
     for (cut, answer) in cuts.iter().zip(answers) {
         if answer.records.is_empty() {

@@ -8,10 +8,9 @@
 
 use std::ops::Range;
 
-use api::metadata::TopicKey;
-use bytes::{Buf, Bytes, BytesMut};
-use model::ids::TopicId;
+use bytes::{Buf, BytesMut};
 
+use super::names::{Names, TopicLabel};
 use super::read::Reader;
 use super::write::Writer;
 use super::{Few, ResponseError, ResponseHeader, WireError, finish_frame};
@@ -26,7 +25,7 @@ const FIRST_FLEXIBLE: i16 = 9;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TopicSpan {
     /// By name below version 13, by id from there on.
-    pub(crate) key: TopicKey,
+    pub(crate) label: TopicLabel,
     /// How many partitions.
     pub(crate) partitions: usize,
 }
@@ -71,8 +70,9 @@ pub(crate) fn parse(
     frame: BytesMut,
     body: usize,
     version: i16,
+    names: &mut Names,
 ) -> Result<ProduceRequest, WireError> {
-    let layout = walk(&frame, body, version)?;
+    let layout = walk(reader(&frame, body, version), version, names)?;
     let partitions = split(frame, layout.partitions);
     Ok(ProduceRequest {
         transactional_id: layout.transactional_id,
@@ -92,8 +92,7 @@ fn reader(frame: &[u8], body: usize, version: i16) -> Reader<'_> {
     }
 }
 
-fn walk(frame: &[u8], body: usize, version: i16) -> Result<Layout, WireError> {
-    let mut reader = reader(frame, body, version);
+fn walk(mut reader: Reader<'_>, version: i16, names: &mut Names) -> Result<Layout, WireError> {
     let mut layout = Layout {
         transactional_id: reader.nullable_string()?.map(str::to_owned),
         acks: reader.i16()?,
@@ -102,7 +101,11 @@ fn walk(frame: &[u8], body: usize, version: i16) -> Result<Layout, WireError> {
         partitions: Few::new(),
     };
     for _ in 0..reader.array()? {
-        let key = topic_key(&mut reader, version)?;
+        let label = if version >= FIRST_WITH_IDS {
+            TopicLabel::read_id(&mut reader)?
+        } else {
+            TopicLabel::read_name(&mut reader, names)?
+        };
         let partitions = reader.array()?;
         if partitions > REQUEST_PARTITIONS_MAX.saturating_sub(layout.partitions.len()) {
             return Err(WireError::TooMany {
@@ -120,29 +123,29 @@ fn walk(frame: &[u8], body: usize, version: i16) -> Result<Layout, WireError> {
                 limit: REQUEST_PARTITIONS_MAX,
             });
         }
-        layout.topics.push(TopicSpan { key, partitions });
+        layout.topics.push(TopicSpan { label, partitions });
     }
     reader.end_struct()?;
     Ok(layout)
-}
-
-fn topic_key(reader: &mut Reader<'_>, version: i16) -> Result<TopicKey, WireError> {
-    if version >= FIRST_WITH_IDS {
-        return Ok(TopicKey::Id(TopicId::from_bytes(reader.uuid()?)));
-    }
-    Ok(TopicKey::Name(reader.string()?.to_owned()))
 }
 
 // The ranges rise, so that the frame can be cut from the front; nothing is copied.
 fn split(mut frame: BytesMut, layout: Few<(i32, Option<Range<usize>>)>) -> Few<PartitionData> {
     let mut cut = 0;
     let mut partitions = Few::with_capacity(layout.len());
+    let mut rest = layout.len();
     for (index, range) in layout {
+        rest -= 1;
         let records = range.map(|range| {
             assert!(range.start >= cut, "records come one after another");
             frame.advance(range.start - cut);
             cut = range.end;
-            frame.split_to(range.len())
+            if rest > 0 {
+                return frame.split_to(range.len());
+            }
+            // The last keeps the handle of the frame, and the few bytes behind it.
+            frame.truncate(range.len());
+            std::mem::take(&mut frame)
         });
         partitions.push(PartitionData { index, records });
     }
@@ -150,8 +153,8 @@ fn split(mut frame: BytesMut, layout: Few<(i32, Option<Range<usize>>)>) -> Few<P
 }
 
 /// One partition's answer. Numbers are as on the wire: -1 means unknown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PartitionAnswer {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PartitionAnswer<'a> {
     /// Index as sent.
     pub(crate) index: i32,
     /// Error code.
@@ -163,57 +166,59 @@ pub(crate) struct PartitionAnswer {
     /// First readable offset.
     pub(crate) log_start: i64,
     /// Indexes of the records at fault, as far as they are known; from version 8 on.
-    pub(crate) faulty_records: Vec<u32>,
+    pub(crate) faulty_records: &'a [u32],
     /// What is wrong, for the user; from version 8 on.
-    pub(crate) message: Option<String>,
+    pub(crate) message: Option<&'a str>,
 }
 
-/// Writes a whole response frame.
+/// What a response begins with, and how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ResponseHead {
+    /// The response header.
+    pub(crate) header: ResponseHeader,
+    /// Version.
+    pub(crate) version: i16,
+}
+
+/// Writes a whole response frame into `out`, which is empty. There is one answer per partition of the topics.
 ///
 /// # Errors
 /// It is too long for a frame.
-pub(crate) fn write(
-    header: ResponseHeader,
-    version: i16,
+pub(crate) fn write<'a>(
+    head: ResponseHead,
     topics: &[TopicSpan],
-    answers: &[PartitionAnswer],
-) -> Result<Bytes, ResponseError> {
-    let mut out = BytesMut::with_capacity(64 + topics.len() * 64 + answers.len() * 40);
-    header.start_frame(&mut out);
-    let writer = Writer::new(&mut out);
+    mut answers: impl Iterator<Item = PartitionAnswer<'a>>,
+    out: &mut Vec<u8>,
+) -> Result<(), ResponseError> {
+    assert!(out.is_empty(), "a frame begins its buffer");
+    let ResponseHead { header, version } = head;
+    header.start_frame(out);
+    let writer = Writer::new(out);
     let mut writer = if version >= FIRST_FLEXIBLE {
         writer.flexible()
     } else {
         writer
     };
-    let mut rest = answers;
     writer.length(topics.len());
     for topic in topics {
-        write_topic_key(&mut writer, &topic.key);
-        let (mine, others) = rest.split_at(topic.partitions.min(rest.len()));
-        rest = others;
-        writer.length(mine.len());
-        for answer in mine {
-            write_answer(&mut writer, version, answer);
+        topic.label.write(&mut writer);
+        writer.length(topic.partitions);
+        for _ in 0..topic.partitions {
+            let answer = answers.next();
+            assert!(answer.is_some(), "every partition is answered");
+            if let Some(answer) = answer {
+                write_answer(&mut writer, version, &answer);
+            }
         }
         writer.end_struct();
     }
-    assert!(rest.is_empty(), "every answer belongs to a topic");
+    assert!(answers.next().is_none(), "every answer belongs to a topic");
     writer.i32(0); // throttle time
     writer.end_struct();
-    finish_frame(&mut out, 0)?;
-    Ok(out.freeze())
+    finish_frame(out, 0)
 }
 
-/// Writes a topic as the version names it; the parser chose the kind of key.
-pub(super) fn write_topic_key(writer: &mut Writer<'_>, key: &TopicKey) {
-    match key {
-        TopicKey::Name(name) => writer.string(name),
-        TopicKey::Id(id) => writer.raw(id.as_bytes()),
-    }
-}
-
-fn write_answer(writer: &mut Writer<'_>, version: i16, answer: &PartitionAnswer) {
+fn write_answer(writer: &mut Writer<'_>, version: i16, answer: &PartitionAnswer<'_>) {
     writer.i32(answer.index);
     writer.i16(answer.code);
     writer.i64(answer.base_offset);
@@ -223,13 +228,13 @@ fn write_answer(writer: &mut Writer<'_>, version: i16, answer: &PartitionAnswer)
     }
     if version >= 8 {
         writer.length(answer.faulty_records.len());
-        for index in &answer.faulty_records {
+        for index in answer.faulty_records {
             writer.i32(i32::try_from(*index).unwrap_or(i32::MAX));
             // The message of the partition says it for all of them.
             writer.nullable_string(None);
             writer.end_struct();
         }
-        writer.nullable_string(answer.message.as_deref());
+        writer.nullable_string(answer.message);
     }
     writer.end_struct();
 }

@@ -9,6 +9,24 @@ use std::ops::Range;
 
 use super::WireError;
 
+/// Bytes that should be text, and where they begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UncheckedText<'a> {
+    /// The bytes.
+    pub(crate) bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> UncheckedText<'a> {
+    /// The text.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(crate) fn checked(self) -> Result<&'a str, WireError> {
+        std::str::from_utf8(self.bytes).map_err(|_| WireError::BadText { at: self.at })
+    }
+}
+
 /// A cursor over a frame. Ranges it returns are positions in that frame.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
@@ -39,6 +57,7 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    #[inline]
     fn take<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
         let found = self
             .bytes
@@ -87,7 +106,19 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned number of one to five bytes.
+    #[inline]
     pub(crate) fn varint(&mut self) -> Result<u32, WireError> {
+        match self.bytes.get(self.at) {
+            // Nearly every number there is.
+            Some(byte) if *byte < 0x80 => {
+                self.at += 1;
+                Ok(u32::from(*byte))
+            }
+            Some(_) | None => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u32, WireError> {
         let at = self.at;
         let mut value: u32 = 0;
         for shift in [0_u32, 7, 14, 21, 28] {
@@ -105,6 +136,7 @@ impl<'a> Reader<'a> {
     }
 
     // Both regimes of 32-bit lengths; `None` is null.
+    #[inline]
     fn length(&mut self) -> Result<Option<usize>, WireError> {
         let at = self.at;
         if self.is_flexible {
@@ -144,41 +176,65 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Text with a 16-bit length, whatever the regime; `None` if it is null.
-    pub(crate) fn nullable_short_string(&mut self) -> Result<Option<Range<usize>>, WireError> {
+    fn nullable_short_bytes(&mut self) -> Result<Option<Range<usize>>, WireError> {
         let at = self.at;
-        let length = match self.i16()? {
-            -1 => return Ok(None),
-            length => usize::try_from(length).map_err(|_| WireError::BadLength { at })?,
-        };
-        let range = self.range(length)?;
-        self.text(range.clone())?;
-        Ok(Some(range))
+        match self.i16()? {
+            -1 => Ok(None),
+            length => {
+                let length = usize::try_from(length).map_err(|_| WireError::BadLength { at })?;
+                self.range(length).map(Some)
+            }
+        }
     }
 
-    /// Text in the present regime; `None` if it is null.
-    pub(crate) fn nullable_string(&mut self) -> Result<Option<&'a str>, WireError> {
+    /// Text with a 16-bit length, whatever the regime; `None` if it is null.
+    pub(crate) fn nullable_short_string(&mut self) -> Result<Option<Range<usize>>, WireError> {
+        let range = self.nullable_short_bytes()?;
+        if let Some(range) = range.clone() {
+            let text = self.text(range)?;
+            // A short text is told to be ASCII in fewer steps than to be UTF-8.
+            if !text.bytes.is_ascii() {
+                text.checked()?;
+            }
+        }
+        Ok(range)
+    }
+
+    fn nullable_text(&mut self) -> Result<Option<UncheckedText<'a>>, WireError> {
         let range = if self.is_flexible {
             self.nullable_bytes()?
         } else {
-            self.nullable_short_string()?
+            self.nullable_short_bytes()?
         };
         range.map(|range| self.text(range)).transpose()
     }
 
-    /// Text that may not be null.
-    pub(crate) fn string(&mut self) -> Result<&'a str, WireError> {
-        let at = self.at;
-        self.nullable_string()?.ok_or(WireError::BadLength { at })
+    /// Text in the present regime; `None` if it is null.
+    pub(crate) fn nullable_string(&mut self) -> Result<Option<&'a str>, WireError> {
+        self.nullable_text()?
+            .map(UncheckedText::checked)
+            .transpose()
     }
 
-    fn text(&self, range: Range<usize>) -> Result<&'a str, WireError> {
+    /// Text that may not be null.
+    pub(crate) fn string(&mut self) -> Result<&'a str, WireError> {
+        self.unchecked_string()?.checked()
+    }
+
+    /// The same, for who knows the text already.
+    pub(crate) fn unchecked_string(&mut self) -> Result<UncheckedText<'a>, WireError> {
+        let at = self.at;
+        self.nullable_text()?.ok_or(WireError::BadLength { at })
+    }
+
+    fn text(&self, range: Range<usize>) -> Result<UncheckedText<'a>, WireError> {
         let at = range.start;
         let bytes = self.bytes.get(range).ok_or(WireError::Truncated { at })?;
-        std::str::from_utf8(bytes).map_err(|_| WireError::BadText { at })
+        Ok(UncheckedText { bytes, at })
     }
 
     /// Skips a section of tagged fields, whatever it has.
+    #[inline]
     pub(crate) fn skip_tags(&mut self) -> Result<(), WireError> {
         let count = self.varint()?;
         for _ in 0..count {

@@ -5,18 +5,16 @@
 //! Invariants: texts and arrays fit their length field; callers bound them far below.
 //! Source: kafka.md 2.1, KIP-482.
 
-use bytes::{BufMut, BytesMut};
-
 /// Appends to a buffer.
 #[derive(Debug)]
 pub(crate) struct Writer<'a> {
-    out: &'a mut BytesMut,
+    out: &'a mut Vec<u8>,
     is_flexible: bool,
 }
 
 impl<'a> Writer<'a> {
     /// Writes in the old regime.
-    pub(crate) fn new(out: &'a mut BytesMut) -> Self {
+    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
         Self {
             out,
             is_flexible: false,
@@ -36,33 +34,33 @@ impl<'a> Writer<'a> {
 
     /// A 16-bit number.
     pub(crate) fn i16(&mut self, value: i16) {
-        self.out.put_i16(value);
+        self.raw(&value.to_be_bytes());
     }
 
     /// A 32-bit number.
     pub(crate) fn i32(&mut self, value: i32) {
-        self.out.put_i32(value);
+        self.raw(&value.to_be_bytes());
     }
 
     /// A 64-bit number.
     pub(crate) fn i64(&mut self, value: i64) {
-        self.out.put_i64(value);
+        self.raw(&value.to_be_bytes());
     }
 
     /// Raw bytes without a length.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
-        self.out.put_slice(bytes);
+        self.out.extend_from_slice(bytes);
     }
 
     /// An unsigned number of one to five bytes.
     pub(crate) fn varint(&mut self, mut value: u32) {
         while value >= 0x80 {
             let [.., low] = value.to_be_bytes();
-            self.out.put_u8(low | 0x80);
+            self.out.push(low | 0x80);
             value >>= 7;
         }
         let [.., low] = value.to_be_bytes();
-        self.out.put_u8(low);
+        self.out.push(low);
     }
 
     /// The length of an array or byte string.
@@ -73,7 +71,7 @@ impl<'a> Writer<'a> {
         if self.is_flexible {
             self.varint(length.unsigned_abs() + 1);
         } else {
-            self.out.put_i32(length);
+            self.raw(&length.to_be_bytes());
         }
     }
 
@@ -82,7 +80,7 @@ impl<'a> Writer<'a> {
         if self.is_flexible {
             self.varint(0)
         } else {
-            self.out.put_i32(-1)
+            self.raw(&(-1_i32).to_be_bytes())
         }
     }
 
@@ -90,12 +88,12 @@ impl<'a> Writer<'a> {
     pub(crate) fn string(&mut self, text: &str) {
         if self.is_flexible {
             self.length(text.len());
-            self.out.put_slice(text.as_bytes());
+            self.raw(text.as_bytes());
             return;
         }
         let text = cut(text, i16::MAX.unsigned_abs().into());
-        self.out.put_i16(i16::try_from(text.len()).unwrap_or(0));
-        self.out.put_slice(text.as_bytes());
+        self.raw(&i16::try_from(text.len()).unwrap_or(0).to_be_bytes());
+        self.raw(text.as_bytes());
     }
 
     /// Text or null.
@@ -103,14 +101,14 @@ impl<'a> Writer<'a> {
         match text {
             Some(text) => self.string(text),
             None if self.is_flexible => self.varint(0),
-            None => self.out.put_i16(-1),
+            None => self.raw(&(-1_i16).to_be_bytes()),
         }
     }
 
     /// No tagged fields, where the regime has them.
     pub(crate) fn end_struct(&mut self) {
         if self.is_flexible {
-            self.out.put_u8(0);
+            self.out.push(0);
         }
     }
 }

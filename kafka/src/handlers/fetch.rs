@@ -26,7 +26,8 @@ const LAST_WITHOUT_STORAGE_ERROR: i16 = 5;
 
 pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, SessionError> {
     let (api, version) = (request.header.api, request.header.version);
-    let body = fetch::parse(&request.frame, request.header.body, version)
+    let names = &mut call.kept.names;
+    let body = fetch::parse(&request.frame, request.header.body, version, names)
         .map_err(|error| malformed(api, version, &error))?;
     if body.session_epoch > 0 {
         // Every session was declined with id 0, so that there is none to continue.

@@ -23,7 +23,7 @@ use crate::codec::message::offset_fetch_request::{
 };
 use crate::error_map::{self, Code};
 use crate::frame::Request;
-use crate::gather::{Call, Gather, Response, Step};
+use crate::gather::{Call, Gather, Response, Step, Work};
 
 /// First version that names topics by id.
 const FIRST_BY_ID: i16 = 10;
@@ -46,7 +46,7 @@ pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, Sessi
     if lookup.groups.is_empty() {
         return lookup.respond(call, &Names::new()).map(Step::Done);
     }
-    Ok(Step::Wait(Box::new(lookup)))
+    Ok(Step::Wait(Work::Other(Box::new(lookup))))
 }
 
 // Groups and partitions once each, in the order of their first mention: a partition named again would cost the

@@ -14,17 +14,19 @@ use api::command::{Acks, Append};
 use api::error::AppendError;
 use api::reply::Appended;
 use api::{Command, Reply, SessionError};
-use bytes::BytesMut;
 use model::batch::{BatchInfo, Compression};
+use model::ids::PartitionId;
 use model::limits::DECOMPRESSED_BYTES_MAX;
 use model::time::Instant;
 
 use super::values;
 use crate::codec::Few;
-use crate::codec::produce::{self, PartitionAnswer, PartitionData, ProduceRequest, TopicSpan};
+use crate::codec::produce::{
+    self, PartitionAnswer, PartitionData, ProduceRequest, ResponseHead, TopicSpan,
+};
 use crate::error_map::{self, Code};
 use crate::frame::Request;
-use crate::gather::{Call, FanOut, Refusal, Response, Step, malformed};
+use crate::gather::{Call, Gather, Refusal, Response, Step, Work, malformed};
 use crate::limits::{INSPECT_BYTES_BASE, INSPECT_RATIO_MAX};
 
 /// First version that may carry zstd.  spec: KIP-110
@@ -38,14 +40,14 @@ struct Rejected {
     records: Vec<u32>,
 }
 
-impl From<Refusal> for Rejected {
+impl From<Refusal> for Box<Rejected> {
     fn from(refusal: Refusal) -> Self {
         let records = Vec::new();
-        Self { refusal, records }
+        Self::new(Rejected { refusal, records })
     }
 }
 
-type Outcome = Result<Appended, Rejected>;
+type Outcome = Result<Appended, Box<Rejected>>;
 
 /// What every batch of one request shares.
 struct Terms {
@@ -54,40 +56,150 @@ struct Terms {
     version: i16,
 }
 
+/// What was found to be in order.
+struct Checked {
+    partition: PartitionId,
+    info: BatchInfo,
+}
+
+/// One partition of a request.
+struct Part {
+    index: i32,
+    // `None` until there is a reply.
+    outcome: Option<Outcome>,
+}
+
+/// A request whose batches are on their way.
+pub(crate) struct Appends {
+    topics: Few<TopicSpan>,
+    parts: Few<Part>,
+    waiting: usize,
+    is_silent: bool,
+}
+
 pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, SessionError> {
     let (api, version) = (request.header.api, request.header.version);
-    let body = produce::parse(request.frame, request.header.body, version)
+    let names = &mut call.kept.names;
+    let body = produce::parse(request.frame, request.header.body, version, names)
         .map_err(|error| malformed(api, version, &error))?;
     let terms = admit(call, &body);
-    let is_silent = body.acks == 0;
     let ProduceRequest {
-        topics, partitions, ..
+        acks,
+        topics,
+        partitions,
+        ..
     } = body;
-    let indexes: Few<i32> = partitions.iter().map(|partition| partition.index).collect();
-    let mut planned = Few::with_capacity(partitions.len());
-    let mut partitions = partitions.into_iter();
-    for topic in &topics {
-        for partition in partitions.by_ref().take(topic.partitions) {
-            planned.push(match &terms {
-                Ok(terms) => plan(terms, topic, partition),
-                Err(refusal) => Err(refusal.clone()),
+    let mut appends = Appends {
+        topics,
+        parts: Few::with_capacity(partitions.len()),
+        waiting: 0,
+        is_silent: acks == 0,
+    };
+    match terms {
+        Ok(terms) => appends.send(call, &terms, partitions),
+        Err(refusal) => appends.refuse(&refusal, &partitions),
+    }
+    if appends.waiting == 0 {
+        return appends.finish(call).map(Step::Done);
+    }
+    Ok(Step::Wait(Work::Appends(appends)))
+}
+
+impl Appends {
+    fn refuse(&mut self, refusal: &Refusal, partitions: &[PartitionData]) {
+        for data in partitions {
+            self.parts.push(Part {
+                index: data.index,
+                outcome: Some(Err(refusal.clone().into())),
             });
         }
     }
-    share_inspection(&mut planned);
-    let mut fan = FanOut::new();
-    for append in planned {
-        match append {
-            Ok(append) => fan.ask(call, Command::Append(append)),
-            Err(refusal) => fan.known(Err(refusal.into())),
+
+    // Nothing is asked before every batch was looked at: compressed ones share a bound.
+    fn send(&mut self, call: &mut Call<'_>, terms: &Terms, partitions: Few<PartitionData>) {
+        let mut checked = Few::with_capacity(partitions.len());
+        for data in &partitions {
+            checked.push(check(data, terms.version));
+        }
+        let share = inspection_share(&checked);
+        let mut parts = partitions.into_iter().zip(checked);
+        for topic in &self.topics {
+            for (data, checked) in parts.by_ref().take(topic.partitions) {
+                let outcome = match checked {
+                    Ok(Checked { partition, info }) => {
+                        let append = Append {
+                            topic: topic.label.to_key(),
+                            partition,
+                            acks: terms.acks,
+                            deadline: terms.deadline,
+                            batch: data.records.unwrap_or_default(),
+                            info,
+                            inspect_bytes_max: inspect_bytes_max(&info, share),
+                        };
+                        let index = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
+                        call.send(index, Command::Append(append));
+                        self.waiting += 1;
+                        None
+                    }
+                    Err(refusal) => Some(Err(refusal.into())),
+                };
+                let index = data.index;
+                self.parts.push(Part { index, outcome });
+            }
         }
     }
-    fan.finish(call, take, move |call, outcomes| {
-        if is_silent {
-            return Ok(stay_silent(&outcomes));
+
+    fn finish(&self, call: &mut Call<'_>) -> Result<Response, SessionError> {
+        if self.is_silent {
+            return Ok(self.stay_silent());
         }
-        respond(call, &topics, &indexes, outcomes)
-    })
+        let version = call.version();
+        let head = ResponseHead {
+            header: call.exchange.response_header(),
+            version,
+        };
+        let answers = self.parts.iter().filter_map(|part| {
+            let outcome = part.outcome.as_ref()?;
+            Some(answer(part.index, version, outcome))
+        });
+        call.respond_with(|out| produce::write(head, &self.topics, answers, out))
+    }
+
+    // Closing is the only sign of failure a client without acks understands.
+    fn stay_silent(&self) -> Response {
+        let outcomes = self.parts.iter().filter_map(|part| part.outcome.as_ref());
+        let mut rejected = outcomes.filter_map(|outcome| outcome.as_ref().err());
+        match rejected.next() {
+            None => Response::Silent,
+            Some(rejected) => {
+                let message = format!("produce with acks=0 failed: {}", rejected.refusal.message);
+                Response::Close(SessionError::Closed(message))
+            }
+        }
+    }
+}
+
+impl Gather for Appends {
+    fn handle_reply(
+        &mut self,
+        call: &mut Call<'_>,
+        index: u32,
+        reply: Reply,
+    ) -> Result<Option<Response>, SessionError> {
+        let part = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.parts.get_mut(index));
+        let outcome = part.map(|part| &mut part.outcome);
+        let (Some(outcome @ None), Reply::Appended(result)) = (outcome, reply) else {
+            return Err(call.unexpected());
+        };
+        *outcome = Some(result.map_err(rejected));
+        self.waiting -= 1;
+        if self.waiting > 0 {
+            return Ok(None);
+        }
+        self.finish(call).map(Some)
+    }
 }
 
 // Why the whole request is refused, if it is.
@@ -112,42 +224,35 @@ fn admit(call: &Call<'_>, body: &ProduceRequest) -> Result<Terms, Refusal> {
     })
 }
 
-fn plan(terms: &Terms, topic: &TopicSpan, data: PartitionData) -> Result<Append, Refusal> {
+// What compressed batches of one request may each make a core decompress, besides their own ratio.
+fn inspection_share(checked: &[Result<Checked, Refusal>]) -> usize {
+    let found = checked.iter().flatten();
+    let sharers = found.filter(|checked| checked.info.compression != Compression::None);
+    INSPECT_BYTES_BASE / sharers.count().max(1)
+}
+
+fn inspect_bytes_max(info: &BatchInfo, share: usize) -> usize {
+    if info.compression == Compression::None {
+        return 0;
+    }
+    let own = info.len().saturating_mul(INSPECT_RATIO_MAX);
+    own.saturating_add(share).min(DECOMPRESSED_BYTES_MAX)
+}
+
+fn check(data: &PartitionData, version: i16) -> Result<Checked, Refusal> {
     let Some(partition) = values::partition(data.index) else {
         return Err(Refusal::new(
             Code::UnknownTopicOrPartition,
             "negative partition index",
         ));
     };
-    let batch = data.records.unwrap_or_default();
-    let info = check(&batch, terms.version)?;
-    Ok(Append {
-        topic: topic.key.clone(),
-        partition,
-        acks: terms.acks,
-        deadline: terms.deadline,
-        batch,
-        info,
-        inspect_bytes_max: 0, // until it is known how many share
-    })
-}
-
-// Compressed batches share what one request may make a core decompress.
-fn share_inspection(planned: &mut [Result<Append, Refusal>]) {
-    let is_compressed = |append: &Append| append.info.compression != Compression::None;
-    let appends = planned.iter().flatten();
-    let sharers = appends.filter(|append| is_compressed(append)).count();
-    let share = INSPECT_BYTES_BASE / sharers.max(1);
-    for append in planned.iter_mut().flatten() {
-        if is_compressed(append) {
-            let own = append.info.len().saturating_mul(INSPECT_RATIO_MAX);
-            append.inspect_bytes_max = own.saturating_add(share).min(DECOMPRESSED_BYTES_MAX);
-        }
-    }
+    let records = data.records.as_ref().map_or(&[][..], |records| records);
+    let info = check_batch(records, version)?;
+    Ok(Checked { partition, info })
 }
 
 // Exactly one acceptable batch.
-fn check(records: &BytesMut, version: i16) -> Result<BatchInfo, Refusal> {
+fn check_batch(records: &[u8], version: i16) -> Result<BatchInfo, Refusal> {
     if records.is_empty() {
         return Err(Refusal::new(Code::InvalidRecord, "no record batch"));
     }
@@ -167,14 +272,7 @@ fn check(records: &BytesMut, version: i16) -> Result<BatchInfo, Refusal> {
     Ok(info)
 }
 
-fn take(reply: Reply) -> Option<Outcome> {
-    let Reply::Appended(result) = reply else {
-        return None;
-    };
-    Some(result.map_err(rejected))
-}
-
-fn rejected(error: AppendError) -> Rejected {
+fn rejected(error: AppendError) -> Box<Rejected> {
     let refusal = Refusal::new(error_map::append(&error), error.to_string());
     let records = match error {
         AppendError::KeylessRecords(records) | AppendError::InvalidTimestamp { records, .. } => {
@@ -192,39 +290,10 @@ fn rejected(error: AppendError) -> Rejected {
         | AppendError::TimedOut
         | AppendError::DiskFull => Vec::new(),
     };
-    Rejected { refusal, records }
+    Box::new(Rejected { refusal, records })
 }
 
-// Closing is the only sign of failure a client without acks understands.
-fn stay_silent(outcomes: &[Outcome]) -> Response {
-    match outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
-        None => Response::Silent,
-        Some(rejected) => {
-            let message = format!("produce with acks=0 failed: {}", rejected.refusal.message);
-            Response::Close(SessionError::Closed(message))
-        }
-    }
-}
-
-fn respond(
-    call: &mut Call<'_>,
-    topics: &[TopicSpan],
-    indexes: &[i32],
-    outcomes: Few<Outcome>,
-) -> Result<Response, SessionError> {
-    assert_eq!(indexes.len(), outcomes.len(), "one outcome per partition");
-    let version = call.version();
-    let answers: Few<_> = indexes
-        .iter()
-        .zip(outcomes)
-        .map(|(index, outcome)| answer(*index, version, outcome))
-        .collect();
-    produce::write(call.exchange.response_header(), version, topics, &answers)
-        .map(Response::One)
-        .map_err(|error| call.unwritable(&error))
-}
-
-fn answer(index: i32, version: i16, outcome: Outcome) -> PartitionAnswer {
+fn answer(index: i32, version: i16, outcome: &Outcome) -> PartitionAnswer<'_> {
     match outcome {
         Ok(appended) => PartitionAnswer {
             index,
@@ -232,16 +301,16 @@ fn answer(index: i32, version: i16, outcome: Outcome) -> PartitionAnswer {
             base_offset: appended.base_offset.to_wire(),
             log_append_time: appended.log_append_time.unwrap_or(-1),
             log_start: appended.log_start.to_wire(),
-            faulty_records: Vec::new(),
+            faulty_records: &[],
             message: None,
         },
-        Err(Rejected { refusal, records }) => {
-            let Refusal { code, message } = refusal;
+        Err(rejected) => {
+            let Rejected { refusal, records } = &**rejected;
             let is_old = version < FIRST_WITH_STORAGE_ERROR;
             let code = if is_old {
-                code.without_storage_error()
+                refusal.code.without_storage_error()
             } else {
-                code
+                refusal.code
             };
             PartitionAnswer {
                 index,
@@ -250,7 +319,7 @@ fn answer(index: i32, version: i16, outcome: Outcome) -> PartitionAnswer {
                 log_append_time: -1,
                 log_start: -1,
                 faulty_records: records,
-                message: Some(message),
+                message: Some(&refusal.message),
             }
         }
     }

@@ -12,14 +12,14 @@ use api::{ChunkSink, TransmitStatus};
 use bytes::Bytes;
 use model::time::Instant;
 
-use crate::gather::{Exchange, Gather, RequestSeq, Response};
+use crate::gather::{Exchange, RequestSeq, Response, Work};
 
 /// A request that is not answered yet.
 pub(super) struct Pending {
     /// What never changes about it.
     pub(super) exchange: Exchange,
     /// What collects its answer.
-    pub(super) gather: Box<dyn Gather>,
+    pub(super) work: Work,
     /// Bytes of its frame.
     pub(super) frame_bytes: usize,
 }
@@ -44,6 +44,13 @@ impl Slot {
                 Some(pending)
             }
             Self::Ready(_) => None,
+        }
+    }
+
+    fn short_frame(&self) -> Option<&[u8]> {
+        match self {
+            Self::Ready(Response::Short(frame)) => Some(frame),
+            Self::Ready(_) | Self::Working(_) | Self::Deferred(_) | Self::Polling(_) => None,
         }
     }
 }
@@ -88,7 +95,7 @@ impl Slots {
     /// When the long poll that runs wants to be told of the time.
     pub(super) fn polling_timeout(&self) -> Option<Instant> {
         match self.queue.get(self.place(self.polling?)?)? {
-            Slot::Polling(pending) => pending.gather.poll_timeout(),
+            Slot::Polling(pending) => pending.work.poll_timeout(),
             Slot::Working(_) | Slot::Deferred(_) | Slot::Ready(_) => None,
         }
     }
@@ -136,17 +143,14 @@ impl Slots {
 
     /// A long poll that waited has begun; others stay as they are.
     pub(super) fn mark_begun(&mut self, seq: RequestSeq) {
-        let Some(slot) = self.get_mut(seq) else {
+        let Some(slot @ Slot::Deferred(_)) = self.get_mut(seq) else {
             return;
         };
-        match std::mem::replace(slot, Slot::Ready(Response::Silent)) {
-            Slot::Deferred(pending) => {
-                *slot = Slot::Polling(pending);
-                assert!(self.polling.is_none(), "one long poll at a time");
-                self.polling = Some(seq);
-                self.deferred -= 1;
-            }
-            other @ (Slot::Working(_) | Slot::Polling(_) | Slot::Ready(_)) => *slot = other,
+        if let Slot::Deferred(pending) = std::mem::replace(slot, Slot::Ready(Response::Silent)) {
+            *slot = Slot::Polling(pending);
+            assert!(self.polling.is_none(), "one long poll at a time");
+            self.polling = Some(seq);
+            self.deferred -= 1;
         }
     }
 
@@ -199,7 +203,9 @@ impl Slots {
     /// The oldest request that cannot simply be sent: unanswered, or one that closes.
     pub(super) fn first_obstacle(&self) -> Option<&Slot> {
         self.queue.iter().find(|slot| match slot {
-            Slot::Ready(Response::One(_) | Response::Many(_) | Response::Silent) => false,
+            Slot::Ready(
+                Response::Short(_) | Response::One(_) | Response::Many(_) | Response::Silent,
+            ) => false,
             Slot::Ready(Response::Close(_))
             | Slot::Working(_)
             | Slot::Deferred(_)
@@ -216,9 +222,25 @@ impl Slots {
                 }
                 Some(Slot::Ready(Response::Close(_))) => return TransmitStatus::Close,
                 Some(Slot::Ready(_)) if out.bytes() >= budget => return TransmitStatus::More,
+                Some(Slot::Ready(Response::Short(_))) => self.transmit_short(out),
                 Some(Slot::Ready(_)) => self.transmit_front(out),
             }
         }
+    }
+
+    // Short answers that follow each other leave as one chunk. The number of requests bounds how many they are.
+    fn transmit_short(&mut self, out: &mut ChunkSink) {
+        let run = self.queue.iter().map_while(Slot::short_frame);
+        let (count, bytes) = run.fold((0, 0), |(count, bytes), frame| {
+            (count + 1, bytes + frame.len())
+        });
+        let mut joined = Vec::with_capacity(bytes);
+        for slot in self.queue.drain(..count) {
+            joined.extend_from_slice(slot.short_frame().unwrap_or_default());
+            self.first += 1;
+        }
+        self.ready -= joined.len();
+        out.push(joined.into());
     }
 
     fn transmit_front(&mut self, out: &mut ChunkSink) {
@@ -231,7 +253,7 @@ impl Slots {
         match slot {
             Slot::Ready(Response::One(frame)) => push(frame),
             Slot::Ready(Response::Many(chunks)) => chunks.into_iter().for_each(push),
-            Slot::Ready(Response::Silent | Response::Close(_))
+            Slot::Ready(Response::Short(_) | Response::Silent | Response::Close(_))
             | Slot::Working(_)
             | Slot::Deferred(_)
             | Slot::Polling(_) => {}

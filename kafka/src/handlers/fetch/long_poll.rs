@@ -17,6 +17,7 @@ use model::limits::BATCH_BYTES_DEFAULT;
 use model::offset::{LeaderEpoch, Offset};
 use model::time::Instant;
 
+use crate::codec::Few;
 use crate::codec::fetch::PartitionAsked;
 use crate::codec::produce::TopicSpan;
 use crate::gather::{Call, Gather, Response};
@@ -66,7 +67,7 @@ pub(super) struct Progress {
 /// The state of one Fetch request.
 pub(super) struct LongPoll {
     terms: Terms,
-    topics: Vec<TopicSpan>,
+    topics: Few<TopicSpan>,
     parts: Vec<Progress>,
     phase: Phase,
     deadline: Instant,
@@ -87,7 +88,7 @@ struct Ask {
 
 impl LongPoll {
     /// A request for these partitions, grouped by topic.
-    pub(super) fn new(terms: Terms, topics: Vec<TopicSpan>, asked: &[PartitionAsked]) -> Self {
+    pub(super) fn new(terms: Terms, topics: Few<TopicSpan>, asked: &[PartitionAsked]) -> Self {
         let owners = topics
             .iter()
             .enumerate()
@@ -208,7 +209,7 @@ impl LongPoll {
         }
         let has_records = !part.records.is_empty();
         let command = Command::Fetch(Fetch {
-            topic: topic.key.clone(),
+            topic: topic.label.to_key(),
             partition,
             offset,
             leader_epoch: LeaderEpoch::from_wire(part.asked.leader_epoch),
@@ -276,7 +277,7 @@ impl LongPoll {
             };
             let index = u32::try_from(place).unwrap_or(u32::MAX);
             let ticket = crate::gather::ticket(call.exchange.seq, index);
-            let topic = topic.key.clone();
+            let topic = topic.label.to_key();
             call.send(
                 index,
                 Command::CancelFetch {

@@ -7,6 +7,7 @@
 
 use api::error::{AppendError, PartitionError};
 use api::metadata::TopicKey;
+use bytes::BytesMut;
 use kafka_wire::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_wire::{ProduceRequest as WireRequest, ProduceResponse};
 use kafka_wire_core::Uuid;
