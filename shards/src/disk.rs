@@ -107,7 +107,7 @@ impl DirectDisk {
                 let Some(file) = self.file(id, file) else {
                     return Ok(());
                 };
-                let mut buffer = self.pool.take(len as usize);
+                let mut buffer = self.pool.take_for_write(len as usize);
                 buffer.gather(&pieces, len as usize);
                 self.writes_out += 1;
                 ring.start(Operation::Write {

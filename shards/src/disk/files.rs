@@ -15,6 +15,8 @@ use crossbeam_channel::Sender;
 use model::limits::BLOCK_BYTES;
 use storage::{FileKey, FileOp, IoError, IoId, IoOutcome};
 
+#[cfg(test)]
+mod tests;
 mod together;
 
 use super::io_error_of;
@@ -24,8 +26,9 @@ use together::Helper;
 
 /// Requests that may wait; cores have few out at a time, so a full queue means a stuck file system.
 const REQUESTS_MAX: usize = 65_536;
-/// Bytes per write while a file is filled with zeros. The device reaches its bandwidth at 1 MiB.
-const FILL_BYTES: usize = 1 << 20;
+/// Bytes per write while a file is filled with zeros. After each of them the next durable write to the same file commits
+/// the file system's journal, so there should be few; a larger one delays the writes behind it for longer.
+const FILL_BYTES: usize = 2 << 20;
 /// Bytes cut off a large file per step before it is unlinked: unlinking 2 GiB at once holds up a
 /// neighbour's commits for tens of milliseconds (performance.md section 2).
 const CUT_BYTES: u64 = 64 << 20;
@@ -258,24 +261,36 @@ fn extend(file: &File, len: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Writes zeros from the present end to `len`.
+/// Writes zeros from the present end to `len`; a file that cannot be filled keeps its length.
 fn fill(file: &File, len: u64) -> io::Result<()> {
-    let mut position = file.metadata()?.len();
-    // Reserving first keeps a large file in few extents; a file system without it fills anyway.
-    if position < len {
-        let reserved = rustix::fs::fallocate(
-            file,
-            rustix::fs::FallocateFlags::KEEP_SIZE,
-            position,
-            len - position,
-        );
-        match reserved {
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-            Err(errno) => return Err(errno.into()),
-        }
+    let position = file.metadata()?.len();
+    if position >= len {
+        return Ok(());
     }
+    reserve(file, position, len)?;
+    let filled = write_zeros(file, position, len);
+    if filled.is_err() {
+        // What has the length but was not filled would be taken for filled by the next attempt.
+        drop(file.set_len(position));
+    }
+    filled
+}
+
+/// Gives the file its length and, where the file system can, its place on the device, so that it lies in few extents.
+/// A write behind the end shuts every other writer of the file out until it is on the device; one inside does not.
+fn reserve(file: &File, position: u64, len: u64) -> io::Result<()> {
+    let keep = rustix::fs::FallocateFlags::KEEP_SIZE;
+    match rustix::fs::fallocate(file, keep, position, len - position) {
+        Ok(()) => file.set_len(len),
+        // A file system without it fills as it goes: a length without a place could run out of space while it is filled.
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn write_zeros(file: &File, mut position: u64, len: u64) -> io::Result<()> {
     let wanted = usize::try_from(len.saturating_sub(position)).unwrap_or(usize::MAX);
-    let zeros = AlignedBuffer::zeroed(wanted.min(FILL_BYTES));
+    let zeros = zeros(wanted);
     while position < len {
         let step = usize::try_from(len - position)
             .unwrap_or(usize::MAX)
@@ -285,6 +300,13 @@ fn fill(file: &File, len: u64) -> io::Result<()> {
         position += step as u64;
     }
     Ok(())
+}
+
+/// Zeros for writes of as many bytes as are wanted, or of as many as one should have.
+fn zeros(wanted: usize) -> AlignedBuffer {
+    let huge = (wanted >= FILL_BYTES).then(AlignedBuffer::huge);
+    huge.flatten()
+        .unwrap_or_else(|| AlignedBuffer::zeroed(wanted.min(FILL_BYTES)))
 }
 
 /// Writes a file whole under a temporary name, then renames it.

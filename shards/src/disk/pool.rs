@@ -1,6 +1,6 @@
 //! Buffers for direct I/O.
 //!
-//! Owns: 4 KiB-aligned memory in size classes, reused within one core.
+//! Owns: 4 KiB-aligned memory in size classes, reused within one core; huge pages for large writes.
 //! Never: hands out uninitialised memory or memory that the kernel still has.
 //! Invariants: what is kept for reuse is bounded; a buffer dropped on another core comes home through a
 //! bounded channel or is freed.
@@ -11,8 +11,11 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 use model::limits::BLOCK_BYTES;
 
+mod huge;
 #[cfg(test)]
 mod tests;
+
+use huge::{HUGE_BYTES, HugeBlock};
 
 /// Sizes of pooled buffers, bytes. Larger ones are allocated and freed.
 /// Powers of two, so that a lent buffer wastes less than its own length.
@@ -29,6 +32,11 @@ const CLASSES: [usize; 9] = [
 ];
 /// Bytes kept for reuse per class.
 const KEPT_BYTES_PER_CLASS: usize = 2 << 20;
+/// Writes above this use a huge page: the kernel and the device are told of one piece of memory instead of one for
+/// every 4 KiB.
+const ORDINARY_BYTES_MAX: usize = 64 << 10;
+/// Huge pages of one core at most, in use and kept. Writes beyond them use ordinary memory.
+const HUGE_MAX: usize = 16;
 /// Read buffers that may wait in the channel on their way home.
 const RETURNS_MAX: usize = 256;
 
@@ -41,7 +49,15 @@ const _: () = assert!(size_of::<Block>() == BLOCK_BYTES);
 
 /// Whole aligned blocks. Always initialised.
 pub(crate) struct AlignedBuffer {
-    blocks: Box<[Block]>,
+    memory: Memory,
+}
+
+/// Where a buffer lies.
+enum Memory {
+    /// On the heap.
+    Ordinary(Box<[Block]>),
+    /// In a mapping of its own.
+    Huge(HugeBlock),
 }
 
 impl std::fmt::Debug for AlignedBuffer {
@@ -56,28 +72,55 @@ impl AlignedBuffer {
     /// A zeroed buffer of at least `len` bytes, rounded up to whole blocks.
     pub(crate) fn zeroed(len: usize) -> Self {
         let count = len.div_ceil(BLOCK_BYTES).max(1);
+        let blocks = vec![Block([0; BLOCK_BYTES]); count].into_boxed_slice();
         Self {
-            blocks: vec![Block([0; BLOCK_BYTES]); count].into_boxed_slice(),
+            memory: Memory::Ordinary(blocks),
+        }
+    }
+
+    /// A zeroed buffer of one huge page, if the kernel has memory for it.
+    pub(crate) fn huge() -> Option<Self> {
+        let block = HugeBlock::zeroed().ok()?;
+        Some(Self {
+            memory: Memory::Huge(block),
+        })
+    }
+
+    fn is_huge(&self) -> bool {
+        match self.memory {
+            Memory::Ordinary(_) => false,
+            Memory::Huge(_) => true,
         }
     }
 
     /// Bytes.
     pub(crate) fn len(&self) -> usize {
-        self.blocks.len() * BLOCK_BYTES
+        match &self.memory {
+            Memory::Ordinary(blocks) => blocks.len() * BLOCK_BYTES,
+            Memory::Huge(_) => HUGE_BYTES,
+        }
     }
 
     /// The bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
+        let blocks = match &self.memory {
+            Memory::Ordinary(blocks) => blocks,
+            Memory::Huge(block) => return block.bytes(),
+        };
         // SAFETY: `Block` is `repr(C)` around one byte array of its own size (asserted above), so the
         // blocks are `len()` contiguous initialised bytes, borrowed for as long as `self` is.
-        unsafe { std::slice::from_raw_parts(self.blocks.as_ptr().cast(), self.len()) }
+        unsafe { std::slice::from_raw_parts(blocks.as_ptr().cast(), self.len()) }
     }
 
     /// The bytes, to be changed.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         let len = self.len();
+        let blocks = match &mut self.memory {
+            Memory::Ordinary(blocks) => blocks,
+            Memory::Huge(block) => return block.bytes_mut(),
+        };
         // SAFETY: as in `bytes`; every bit pattern is a valid block, and `&mut self` is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.blocks.as_mut_ptr().cast(), len) }
+        unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), len) }
     }
 
     /// Fills the front with `pieces`, back to back, and the rest up to `len` with zeros.
@@ -108,6 +151,9 @@ impl AlignedBuffer {
 #[derive(Debug)]
 pub(crate) struct Pool {
     classes: [Vec<AlignedBuffer>; CLASSES.len()],
+    huge: Vec<AlignedBuffer>,
+    /// Those in use and those kept.
+    huge_count: usize,
     returns: Receiver<AlignedBuffer>,
     home: Sender<AlignedBuffer>,
 }
@@ -118,6 +164,8 @@ impl Pool {
         let (home, returns) = crossbeam_channel::bounded(RETURNS_MAX);
         Self {
             classes: Default::default(),
+            huge: Vec::new(),
+            huge_count: 0,
             returns,
             home,
         }
@@ -136,8 +184,29 @@ impl Pool {
             .unwrap_or_else(|| AlignedBuffer::zeroed(CLASSES[class]))
     }
 
+    /// As [`Self::take`], for a write: a large one gets memory in one piece while there is some.
+    pub(crate) fn take_for_write(&mut self, len: usize) -> AlignedBuffer {
+        if len <= ORDINARY_BYTES_MAX || len > HUGE_BYTES {
+            return self.take(len);
+        }
+        if let Some(buffer) = self.huge.pop() {
+            return buffer;
+        }
+        if self.huge_count < HUGE_MAX
+            && let Some(buffer) = AlignedBuffer::huge()
+        {
+            self.huge_count += 1;
+            return buffer;
+        }
+        self.take(len)
+    }
+
     /// Gives a buffer back.
     pub(crate) fn put(&mut self, buffer: AlignedBuffer) {
+        if buffer.is_huge() {
+            self.huge.push(buffer);
+            return;
+        }
         let Some(class) = CLASSES.iter().position(|size| *size == buffer.len()) else {
             return;
         };

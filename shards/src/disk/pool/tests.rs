@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{AlignedBuffer, CLASSES, KEPT_BYTES_PER_CLASS, Pool};
+use super::{
+    AlignedBuffer, CLASSES, HUGE_BYTES, HUGE_MAX, KEPT_BYTES_PER_CLASS, ORDINARY_BYTES_MAX, Pool,
+};
 
 #[test]
 fn buffers_are_whole_aligned_blocks() {
@@ -76,4 +78,46 @@ fn what_is_kept_is_bounded() {
         9 << 20,
         "what fits no class is not kept"
     );
+}
+
+#[test]
+fn a_large_write_gets_memory_in_one_piece_that_is_used_again() {
+    let mut pool = Pool::new();
+    let mut buffer = pool.take_for_write(ORDINARY_BYTES_MAX + 1);
+    assert_eq!(buffer.len(), HUGE_BYTES);
+    let address = buffer.bytes().as_ptr().addr();
+    assert!(
+        address.is_multiple_of(HUGE_BYTES),
+        "else it is no huge page"
+    );
+    assert!(buffer.bytes().iter().all(|byte| *byte == 0));
+    buffer.bytes_mut()[HUGE_BYTES - 1] = 42;
+    pool.put(buffer);
+    let again = pool.take_for_write(HUGE_BYTES);
+    assert_eq!(again.bytes().as_ptr().addr(), address);
+    assert_eq!(again.bytes()[HUGE_BYTES - 1], 42, "its memory is its own");
+}
+
+#[test]
+fn small_and_very_large_writes_and_all_reads_use_ordinary_memory() {
+    let mut pool = Pool::new();
+    assert!(!pool.take_for_write(ORDINARY_BYTES_MAX).is_huge());
+    assert!(!pool.take_for_write(HUGE_BYTES + 1).is_huge());
+    assert!(!pool.take(HUGE_BYTES / 2).is_huge());
+    assert_eq!(pool.huge_count, 0);
+}
+
+#[test]
+fn huge_pages_are_bounded_and_further_writes_use_ordinary_memory() {
+    let mut pool = Pool::new();
+    let mut buffers: Vec<_> = (0..HUGE_MAX)
+        .map(|_| pool.take_for_write(1 << 20))
+        .collect();
+    assert!(buffers.iter().all(AlignedBuffer::is_huge));
+    let more = pool.take_for_write(1 << 20);
+    assert!(!more.is_huge());
+    assert_eq!(more.len(), 1 << 20);
+    pool.put(more);
+    pool.put(buffers.pop().unwrap());
+    assert!(pool.take_for_write(1 << 20).is_huge());
 }
