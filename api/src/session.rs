@@ -41,11 +41,13 @@ pub struct CommandSink {
 
 impl CommandSink {
     /// Appends a command.
+    #[inline]
     pub fn push(&mut self, ticket: Ticket, command: Command) {
         self.queue.push_back((ticket, command));
     }
 
     /// Takes the oldest command.
+    #[inline]
     pub fn pop(&mut self) -> Option<(Ticket, Command)> {
         self.queue.pop_front()
     }
@@ -66,6 +68,7 @@ pub struct ChunkSink {
 
 impl ChunkSink {
     /// Appends a chunk; empty chunks are dropped.
+    #[inline]
     pub fn push(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {
             self.bytes += chunk.len();

@@ -23,7 +23,9 @@ use smallvec::SmallVec;
 pub(crate) use kafka_wire as message;
 pub(crate) use kafka_wire_core::{StrBytes, Uuid};
 
-use crate::limits::{ARRAY_ELEMENTS_MAX, RESPONSE_BYTES_MAX, TAGGED_FIELDS_MAX};
+use crate::limits::{
+    ARRAY_ELEMENTS_MAX, REQUEST_PARTITIONS_MAX, RESPONSE_BYTES_MAX, TAGGED_FIELDS_MAX,
+};
 
 /// One thing per element of a request. Most requests have one element, which needs no memory of its own.
 pub(crate) type Few<T> = SmallVec<[T; 1]>;
@@ -42,47 +44,44 @@ macro_rules! build {
 }
 pub(crate) use build;
 
-/// Why hand-read bytes are not what they should be.
+/// Why hand-read bytes are not what they should be. Small, so that what is read comes back in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WireError {
     /// A field reaches past the end.
     #[error("field at byte {at} reaches past the end")]
     Truncated {
         /// Where the field begins.
-        at: usize,
+        at: u32,
     },
     /// A length below -1, or a null that is not allowed.
     #[error("field at byte {at} has no valid length")]
     BadLength {
         /// Where the field begins.
-        at: usize,
+        at: u32,
     },
     /// More than five bytes, or more than 32 bits.
     #[error("number at byte {at} is malformed")]
     BadVarint {
         /// Where the number begins.
-        at: usize,
+        at: u32,
     },
     /// Text is not UTF-8.
     #[error("text at byte {at} is not utf-8")]
     BadText {
         /// Where the text begins.
-        at: usize,
+        at: u32,
     },
     /// A value outside its enumeration.
     #[error("value {value} at byte {at} has no meaning")]
     BadValue {
         /// Where the value is.
-        at: usize,
+        at: u32,
         /// The value.
-        value: i64,
+        value: i8,
     },
     /// More elements than one request may have.
-    #[error("more than {limit} elements")]
-    TooMany {
-        /// The bound.
-        limit: usize,
-    },
+    #[error("more than {REQUEST_PARTITIONS_MAX} elements")]
+    TooMany,
 }
 
 /// Why a response could not be written.

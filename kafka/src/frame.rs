@@ -49,8 +49,8 @@ pub(crate) struct Header {
 /// What a whole frame turned out to be.
 #[derive(Debug)]
 pub(crate) enum Parsed {
-    /// A request that is served.
-    Request(Request),
+    /// The header of a request that is served.
+    Request(Header),
     /// `ApiVersions` of a version that is not: answered with version 0.  spec: KIP-511
     UnknownApiVersions {
         /// To be echoed.
@@ -139,8 +139,8 @@ fn stranger(received: &[u8]) -> Option<SessionError> {
 ///
 /// # Errors
 /// The header is malformed, or asks for what is not served.
-pub(crate) fn parse(frame: BytesMut) -> Result<Parsed, SessionError> {
-    let mut reader = Reader::new(&frame, PREFIX_BYTES);
+pub(crate) fn parse(frame: &[u8]) -> Result<Parsed, SessionError> {
+    let mut reader = Reader::new(frame, PREFIX_BYTES);
     let (key, version, correlation) = fixed(&mut reader).map_err(malformed)?;
     let Some(api) = versions::find(key) else {
         return Err(SessionError::Protocol(format!(
@@ -161,14 +161,13 @@ pub(crate) fn parse(frame: BytesMut) -> Result<Parsed, SessionError> {
     if api.is_flexible(version) {
         reader.skip_tags().map_err(malformed)?;
     }
-    let header = Header {
+    Ok(Parsed::Request(Header {
         api,
         version,
         correlation,
         client_id,
         body: reader.position(),
-    };
-    Ok(Parsed::Request(Request { frame, header }))
+    }))
 }
 
 fn fixed(reader: &mut Reader<'_>) -> Result<(i16, i16, i32), crate::codec::WireError> {

@@ -80,8 +80,8 @@ impl KafkaSession {
         frame: BytesMut,
         out: &mut CommandSink,
     ) -> Result<(), SessionError> {
-        match frame::parse(frame)? {
-            Parsed::Request(request) => self.take_request(now, request, out),
+        match frame::parse(&frame)? {
+            Parsed::Request(header) => self.take_request(now, Request { frame, header }, out),
             Parsed::UnknownApiVersions { correlation } => {
                 let response = handlers::refuse_api_versions(correlation)?;
                 self.slots.push(Slot::Ready(response));
@@ -160,7 +160,14 @@ impl KafkaSession {
     }
 
     // Begins the next long poll if none runs and the client takes what it is sent.
+    #[inline]
     fn begin_polls(&mut self, now: Now, out: &mut CommandSink) {
+        if self.slots.has_deferred() {
+            self.begin_deferred(now, out);
+        }
+    }
+
+    fn begin_deferred(&mut self, now: Now, out: &mut CommandSink) {
         while self.may_poll() {
             let Some(seq) = self.slots.next_deferred() else {
                 return;

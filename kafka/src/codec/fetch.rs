@@ -100,13 +100,10 @@ pub(crate) fn parse(
 }
 
 fn isolation(reader: &mut Reader<'_>) -> Result<i8, WireError> {
-    let at = reader.position();
+    let at = reader.place();
     match reader.i8()? {
         value @ (0 | 1) => Ok(value),
-        value => Err(WireError::BadValue {
-            at,
-            value: value.into(),
-        }),
+        value => Err(WireError::BadValue { at, value }),
     }
 }
 
@@ -125,9 +122,7 @@ fn parse_topics(
         let partitions = reader.array()?;
         let room = REQUEST_PARTITIONS_MAX.saturating_sub(request.partitions.len());
         if partitions > room || request.topics.len() >= REQUEST_PARTITIONS_MAX {
-            return Err(WireError::TooMany {
-                limit: REQUEST_PARTITIONS_MAX,
-            });
+            return Err(WireError::TooMany);
         }
         for _ in 0..partitions {
             request.partitions.push(parse_partition(reader, version)?);

@@ -1,6 +1,6 @@
 //! Produce, versions 3 to 13, by hand.
 //!
-//! Owns: the split of a request frame into owned batches; the response.
+//! Owns: the request; the split of its frame into owned batches; the response.
 //! Never: copies or looks into records.
 //! Invariants: batches come out in the order of the request, each the sole owner of its bytes, so that a log
 //! may stamp them in place.
@@ -31,125 +31,107 @@ pub(crate) struct TopicSpan {
 }
 
 /// One partition's data.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartitionData {
     /// Index as sent.
     pub(crate) index: i32,
-    /// Its records field; `None` if it was null.
-    pub(crate) records: Option<BytesMut>,
+    /// Where its records field is in the frame; `None` if it was null.
+    pub(crate) records: Option<Range<usize>>,
 }
 
 /// A request.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ProduceRequest {
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProduceRequest<'a> {
     /// Set by transactional producers.
-    pub(crate) transactional_id: Option<String>,
+    pub(crate) transactional_id: Option<&'a str>,
     /// As sent: -1, 0, 1, or an error.
     pub(crate) acks: i16,
     /// Milliseconds.
     pub(crate) timeout_ms: i32,
     /// Topics in order.
     pub(crate) topics: Few<TopicSpan>,
-    /// Their partitions in order.
+    /// Their partitions in order; their records rise.
     pub(crate) partitions: Few<PartitionData>,
 }
 
-struct Layout {
-    transactional_id: Option<String>,
-    acks: i16,
-    timeout_ms: i32,
-    topics: Few<TopicSpan>,
-    partitions: Few<(i32, Option<Range<usize>>)>,
-}
-
-/// Takes a request frame apart. `body` is where the body begins in it.
-///
-/// # Errors
-/// The body is malformed or has too many partitions.
-pub(crate) fn parse(
-    frame: BytesMut,
-    body: usize,
-    version: i16,
-    names: &mut Names,
-) -> Result<ProduceRequest, WireError> {
-    let layout = walk(reader(&frame, body, version), version, names)?;
-    let partitions = split(frame, layout.partitions);
-    Ok(ProduceRequest {
-        transactional_id: layout.transactional_id,
-        acks: layout.acks,
-        timeout_ms: layout.timeout_ms,
-        topics: layout.topics,
-        partitions,
-    })
-}
-
-fn reader(frame: &[u8], body: usize, version: i16) -> Reader<'_> {
-    let reader = Reader::new(frame, body);
-    if version >= FIRST_FLEXIBLE {
-        reader.flexible()
-    } else {
-        reader
-    }
-}
-
-fn walk(mut reader: Reader<'_>, version: i16, names: &mut Names) -> Result<Layout, WireError> {
-    let mut layout = Layout {
-        transactional_id: reader.nullable_string()?.map(str::to_owned),
-        acks: reader.i16()?,
-        timeout_ms: reader.i32()?,
-        topics: Few::new(),
-        partitions: Few::new(),
-    };
-    for _ in 0..reader.array()? {
-        let label = if version >= FIRST_WITH_IDS {
-            TopicLabel::read_id(&mut reader)?
+impl<'a> ProduceRequest<'a> {
+    /// Reads a request body that begins at `body` into an empty request: in place, because of the room its lists have.
+    ///
+    /// # Errors
+    /// The body is malformed or has too many partitions.
+    pub(crate) fn read(
+        &mut self,
+        frame: &'a [u8],
+        body: usize,
+        version: i16,
+        names: &mut Names,
+    ) -> Result<(), WireError> {
+        let reader = Reader::new(frame, body);
+        let mut reader = if version >= FIRST_FLEXIBLE {
+            reader.flexible()
         } else {
-            TopicLabel::read_name(&mut reader, names)?
+            reader
         };
-        let partitions = reader.array()?;
-        if partitions > REQUEST_PARTITIONS_MAX.saturating_sub(layout.partitions.len()) {
-            return Err(WireError::TooMany {
-                limit: REQUEST_PARTITIONS_MAX,
-            });
-        }
-        for _ in 0..partitions {
-            let index = reader.i32()?;
-            layout.partitions.push((index, reader.nullable_bytes()?));
+        self.transactional_id = reader.nullable_string()?;
+        self.acks = reader.i16()?;
+        self.timeout_ms = reader.i32()?;
+        for _ in 0..reader.array()? {
+            let label = if version >= FIRST_WITH_IDS {
+                TopicLabel::read_id(&mut reader)?
+            } else {
+                TopicLabel::read_name(&mut reader, names)?
+            };
+            let partitions = reader.array()?;
+            let room = REQUEST_PARTITIONS_MAX.saturating_sub(self.partitions.len());
+            if partitions > room || self.topics.len() >= REQUEST_PARTITIONS_MAX {
+                return Err(WireError::TooMany);
+            }
+            for _ in 0..partitions {
+                let index = reader.i32()?;
+                let records = reader.nullable_bytes()?;
+                self.partitions.push(PartitionData { index, records });
+                reader.end_struct()?;
+            }
             reader.end_struct()?;
+            self.topics.push(TopicSpan { label, partitions });
         }
-        reader.end_struct()?;
-        if layout.topics.len() >= REQUEST_PARTITIONS_MAX {
-            return Err(WireError::TooMany {
-                limit: REQUEST_PARTITIONS_MAX,
-            });
-        }
-        layout.topics.push(TopicSpan { label, partitions });
+        reader.end_struct()
     }
-    reader.end_struct()?;
-    Ok(layout)
 }
 
-// The ranges rise, so that the frame can be cut from the front; nothing is copied.
-fn split(mut frame: BytesMut, layout: Few<(i32, Option<Range<usize>>)>) -> Few<PartitionData> {
-    let mut cut = 0;
-    let mut partitions = Few::with_capacity(layout.len());
-    let mut rest = layout.len();
-    for (index, range) in layout {
-        rest -= 1;
-        let records = range.map(|range| {
-            assert!(range.start >= cut, "records come one after another");
-            frame.advance(range.start - cut);
-            cut = range.end;
-            if rest > 0 {
-                return frame.split_to(range.len());
-            }
-            // The last keeps the handle of the frame, and the few bytes behind it.
-            frame.truncate(range.len());
-            std::mem::take(&mut frame)
-        });
-        partitions.push(PartitionData { index, records });
+/// Cuts the records of all partitions out of a frame, from its front; nothing is copied.
+#[derive(Debug)]
+pub(crate) struct Cutter {
+    frame: BytesMut,
+    // Where what is left begins, in the frame as it was.
+    at: usize,
+    // Cuts to come.
+    cuts: usize,
+}
+
+impl Cutter {
+    /// Of this frame, which is cut so many times.
+    pub(crate) fn new(frame: BytesMut, cuts: usize) -> Self {
+        Self { frame, at: 0, cuts }
     }
-    partitions
+
+    /// The records of the next partition; none if they were null.
+    pub(crate) fn cut(&mut self, records: Option<&Range<usize>>) -> BytesMut {
+        assert!(self.cuts > 0, "a frame is cut once per partition");
+        self.cuts -= 1;
+        let Some(records) = records else {
+            return BytesMut::new();
+        };
+        assert!(records.start >= self.at, "records rise");
+        self.frame.advance(records.start - self.at);
+        self.at = records.end;
+        if self.cuts > 0 {
+            return self.frame.split_to(records.len());
+        }
+        // The last have the handle of the frame, and the few bytes behind them.
+        self.frame.truncate(records.len());
+        std::mem::take(&mut self.frame)
+    }
 }
 
 /// One partition's answer. Numbers are as on the wire: -1 means unknown.

@@ -14,7 +14,7 @@ use super::WireError;
 pub(crate) struct UncheckedText<'a> {
     /// The bytes.
     pub(crate) bytes: &'a [u8],
-    at: usize,
+    at: u32,
 }
 
 impl<'a> UncheckedText<'a> {
@@ -57,24 +57,29 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    #[inline]
+    /// The same for an error.
+    pub(crate) fn place(&self) -> u32 {
+        place(self.at)
+    }
+
+    #[inline(always)]
     fn take<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
         let found = self
             .bytes
             .get(self.at..)
             .and_then(|rest| rest.first_chunk::<N>());
-        let found = *found.ok_or(WireError::Truncated { at: self.at })?;
+        let found = *found.ok_or(WireError::Truncated { at: self.place() })?;
         self.at += N;
         Ok(found)
     }
 
     /// Skips `count` bytes and returns where they are.
+    #[inline(always)]
     pub(crate) fn range(&mut self, count: usize) -> Result<Range<usize>, WireError> {
-        let truncated = WireError::Truncated { at: self.at };
-        let end = self.at.checked_add(count).ok_or(truncated)?;
-        if end > self.bytes.len() {
-            return Err(truncated);
-        }
+        let end = self.at.checked_add(count);
+        let Some(end) = end.filter(|end| *end <= self.bytes.len()) else {
+            return Err(WireError::Truncated { at: self.place() });
+        };
         let range = self.at..end;
         self.at = end;
         Ok(range)
@@ -106,7 +111,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned number of one to five bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn varint(&mut self) -> Result<u32, WireError> {
         match self.bytes.get(self.at) {
             // Nearly every number there is.
@@ -119,7 +124,7 @@ impl<'a> Reader<'a> {
     }
 
     fn long_varint(&mut self) -> Result<u32, WireError> {
-        let at = self.at;
+        let at = self.place();
         let mut value: u32 = 0;
         for shift in [0_u32, 7, 14, 21, 28] {
             let [byte] = self.take::<1>()?;
@@ -136,9 +141,9 @@ impl<'a> Reader<'a> {
     }
 
     // Both regimes of 32-bit lengths; `None` is null.
-    #[inline]
+    #[inline(always)]
     fn length(&mut self) -> Result<Option<usize>, WireError> {
-        let at = self.at;
+        let at = self.place();
         if self.is_flexible {
             let value = self.varint()?;
             let Some(length) = value.checked_sub(1) else {
@@ -159,8 +164,9 @@ impl<'a> Reader<'a> {
     /// Number of elements of an array; a null array counts as empty.
     ///
     /// Elements have at least one byte each, so the count is refused if the frame cannot hold them.
+    #[inline(always)]
     pub(crate) fn array(&mut self) -> Result<usize, WireError> {
-        let at = self.at;
+        let at = self.place();
         let count = self.length()?.unwrap_or(0);
         if count > self.bytes.len() - self.at {
             return Err(WireError::BadLength { at });
@@ -169,6 +175,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where a byte string is; `None` if it is null.
+    #[inline(always)]
     pub(crate) fn nullable_bytes(&mut self) -> Result<Option<Range<usize>>, WireError> {
         match self.length()? {
             Some(length) => self.range(length).map(Some),
@@ -177,7 +184,7 @@ impl<'a> Reader<'a> {
     }
 
     fn nullable_short_bytes(&mut self) -> Result<Option<Range<usize>>, WireError> {
-        let at = self.at;
+        let at = self.place();
         match self.i16()? {
             -1 => Ok(None),
             length => {
@@ -223,23 +230,32 @@ impl<'a> Reader<'a> {
 
     /// The same, for who knows the text already.
     pub(crate) fn unchecked_string(&mut self) -> Result<UncheckedText<'a>, WireError> {
-        let at = self.at;
+        let at = self.place();
         self.nullable_text()?.ok_or(WireError::BadLength { at })
     }
 
     fn text(&self, range: Range<usize>) -> Result<UncheckedText<'a>, WireError> {
-        let at = range.start;
+        let at = place(range.start);
         let bytes = self.bytes.get(range).ok_or(WireError::Truncated { at })?;
         Ok(UncheckedText { bytes, at })
     }
 
     /// Skips a section of tagged fields, whatever it has.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn skip_tags(&mut self) -> Result<(), WireError> {
+        if self.bytes.get(self.at) == Some(&0) {
+            // Nearly no section has any.
+            self.at += 1;
+            return Ok(());
+        }
+        self.skip_some_tags()
+    }
+
+    fn skip_some_tags(&mut self) -> Result<(), WireError> {
         let count = self.varint()?;
         for _ in 0..count {
             self.varint()?;
-            let at = self.at;
+            let at = self.place();
             let size = usize::try_from(self.varint()?).map_err(|_| WireError::BadLength { at })?;
             self.range(size)?;
         }
@@ -247,6 +263,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips the tagged fields that end a struct in the compact regime; nothing in the old one.
+    #[inline(always)]
     pub(crate) fn end_struct(&mut self) -> Result<(), WireError> {
         if self.is_flexible {
             self.skip_tags()
@@ -254,4 +271,9 @@ impl<'a> Reader<'a> {
             Ok(())
         }
     }
+}
+
+// Frames are far shorter.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }

@@ -38,8 +38,9 @@ fn header(is_tagged: i16, version: i16) -> ResponseHeader {
 }
 
 fn request(bytes: &[u8]) -> Request {
-    match parse(BytesMut::from(bytes)).expect("a header") {
-        Parsed::Request(request) => request,
+    let frame = BytesMut::from(bytes);
+    match parse(&frame).expect("a header") {
+        Parsed::Request(header) => Request { frame, header },
         Parsed::UnknownApiVersions { .. } => panic!("a served version"),
     }
 }
@@ -111,11 +112,20 @@ fn label(seed: u8, version: i16) -> TopicLabel {
 }
 
 fn parse_produce(
-    frame: BytesMut,
+    frame: &[u8],
     body: usize,
     version: i16,
-) -> Result<produce::ProduceRequest, WireError> {
-    produce::parse(frame, body, version, &mut Names::default())
+) -> Result<produce::ProduceRequest<'_>, WireError> {
+    let mut request = produce::ProduceRequest::default();
+    request
+        .read(frame, body, version, &mut Names::default())
+        .map(|()| request)
+}
+
+fn cut(frame: BytesMut, partitions: &[produce::PartitionData]) -> Vec<BytesMut> {
+    let mut cutter = produce::Cutter::new(frame, partitions.len());
+    let records = partitions.iter().map(|data| data.records.as_ref());
+    records.map(|records| cutter.cut(records)).collect()
 }
 
 fn parse_fetch(frame: &[u8], body: usize, version: i16) -> Result<fetch::FetchRequest, WireError> {
@@ -251,8 +261,8 @@ proptest! {
         let head = request(&frame);
         let body = head.header.body;
         agree_on_request(0, frame.slice(body..), version);
-        let parsed = parse_produce(head.frame, body, version).expect("parses");
-        prop_assert_eq!(parsed.transactional_id.as_deref(), Some("tx"));
+        let parsed = parse_produce(&head.frame, body, version).expect("parses");
+        prop_assert_eq!(parsed.transactional_id, Some("tx"));
         prop_assert_eq!((parsed.acks, parsed.timeout_ms), (-1, 1500));
         let spans: Vec<_> = shape
             .iter()
@@ -263,13 +273,13 @@ proptest! {
             .collect();
         prop_assert_eq!(parsed.topics.into_vec(), spans);
         let sent = shape.into_iter().flat_map(|(_, partitions)| partitions);
-        let sent: Vec<_> = sent
-            .map(|(index, records)| produce::PartitionData {
-                index,
-                records: records.map(|bytes| BytesMut::from(&bytes[..])),
-            })
-            .collect();
-        prop_assert_eq!(parsed.partitions.into_vec(), sent);
+        let (indexes, sent): (Vec<_>, Vec<_>) = sent.unzip();
+        let found = parsed.partitions.into_vec();
+        prop_assert!(found.iter().map(|data| data.index).eq(indexes));
+        let nulls = found.iter().map(|data| data.records.is_none());
+        prop_assert!(nulls.eq(sent.iter().map(Option::is_none)));
+        let sent: Vec<_> = sent.into_iter().map(Option::unwrap_or_default).collect();
+        prop_assert_eq!(cut(head.frame, &found), sent);
     }
 
     #[test]
@@ -422,7 +432,7 @@ proptest! {
         version in 3_i16..=13,
         bytes in vec(any::<u8>(), 0..200),
     ) {
-        drop(parse_produce(BytesMut::from(&bytes[..]), 0, version));
+        drop(parse_produce(&bytes, 0, version));
         drop(parse_fetch(&bytes, 0, version + 1));
     }
 }
@@ -437,12 +447,12 @@ fn records_are_taken_out_of_the_frame_without_a_copy() {
     let head = request(&frame);
     let inside = head.frame.as_ptr_range();
     let mut free = inside.start;
-    let parsed = parse_produce(head.frame, head.header.body, 9).expect("parses");
-    for records in parsed
-        .partitions
-        .iter()
-        .filter_map(|partition| partition.records.as_ref())
-    {
+    let parsed = parse_produce(&head.frame, head.header.body, 9).expect("parses");
+    let partitions = parsed.partitions;
+    let records = cut(head.frame, &partitions);
+    let found: Vec<&[u8]> = records.iter().map(|records| &records[..]).collect();
+    assert_eq!(found, [&[1; 500][..], &[], &[2; 9]]);
+    for records in records.iter().filter(|records| !records.is_empty()) {
         // The only owner of its bytes, and of those that it might grow into.
         assert!(records.as_ptr() >= free);
         free = records.as_ptr().wrapping_add(records.capacity());
@@ -566,7 +576,7 @@ fn lengths_beyond_the_frame_are_refused_before_anything_is_reserved() {
         writer.i16(1);
         writer.i32(0);
         writer.length(0x7fff_fff0);
-        let error = parse_produce(BytesMut::from(&body[..]), 0, version).expect_err("refused");
+        let error = parse_produce(&body, 0, version).expect_err("refused");
         assert!(matches!(error, WireError::BadLength { .. }), "{error}");
     }
 }

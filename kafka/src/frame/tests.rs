@@ -30,6 +30,13 @@ fn message(received: &[u8]) -> String {
     length(received, CEILING).expect_err("refused").to_string()
 }
 
+fn request(frame: BytesMut) -> Request {
+    match parse(&frame) {
+        Ok(Parsed::Request(header)) => Request { frame, header },
+        other => panic!("a request, not {other:?}"),
+    }
+}
+
 #[test]
 fn a_length_is_known_once_key_and_version_are_there() {
     let mut body = header(3, 1);
@@ -90,9 +97,7 @@ fn the_client_id_keeps_its_short_length_in_flexible_headers() {
     body.put_slice(b"me");
     body.put_slice(&[1, 9, 3, b'x', b'y', b'z']); // one unknown tagged field
     body.put_slice(b"rest");
-    let Ok(Parsed::Request(request)) = parse(framed(&body)) else {
-        panic!("a request")
-    };
+    let request = request(framed(&body));
     assert_eq!(request.client_id(), "me");
     assert_eq!(request.header.correlation, -7);
     assert_eq!(request.into_body(), "rest");
@@ -103,10 +108,7 @@ fn a_null_and_an_empty_client_id_are_legal() {
     for id in [&[0xff, 0xff][..], &[0, 0][..]] {
         let mut body = header(12, 0);
         body.put_slice(id);
-        let Ok(Parsed::Request(request)) = parse(framed(&body)) else {
-            panic!("a request")
-        };
-        assert_eq!(request.client_id(), "");
+        assert_eq!(request(framed(&body)).client_id(), "");
     }
 }
 
@@ -122,7 +124,7 @@ fn malformed_headers_are_refused() {
     not_text.put_u8(0xff);
     for body in [short, negative, not_text, header(3, 1)] {
         assert!(matches!(
-            parse(framed(&body)),
+            parse(&framed(&body)),
             Err(SessionError::Protocol(_))
         ));
     }
@@ -142,10 +144,10 @@ fn what_is_not_served_closes_except_a_newer_api_versions() {
     ] {
         let mut body = header(key, version);
         body.put_i16(-1);
-        assert!(parse(framed(&body)).is_err(), "{key} v{version}");
+        assert!(parse(&framed(&body)).is_err(), "{key} v{version}");
     }
     assert!(matches!(
-        parse(framed(&header(18, 99))),
+        parse(&framed(&header(18, 99))),
         Ok(Parsed::UnknownApiVersions { correlation: -7 })
     ));
 }

@@ -14,6 +14,7 @@ use api::command::{Acks, Append};
 use api::error::AppendError;
 use api::reply::Appended;
 use api::{Command, Reply, SessionError};
+use bytes::BytesMut;
 use model::batch::{BatchInfo, Compression};
 use model::ids::PartitionId;
 use model::limits::DECOMPRESSED_BYTES_MAX;
@@ -22,7 +23,7 @@ use model::time::Instant;
 use super::values;
 use crate::codec::Few;
 use crate::codec::produce::{
-    self, PartitionAnswer, PartitionData, ProduceRequest, ResponseHead, TopicSpan,
+    self, Cutter, PartitionAnswer, PartitionData, ProduceRequest, ResponseHead, TopicSpan,
 };
 use crate::error_map::{self, Code};
 use crate::frame::Request;
@@ -54,12 +55,8 @@ struct Terms {
     acks: Acks,
     deadline: Instant,
     version: i16,
-}
-
-/// What was found to be in order.
-struct Checked {
-    partition: PartitionId,
-    info: BatchInfo,
+    // Bytes besides its own ratio that a compressed batch may have.
+    inspect_share: usize,
 }
 
 /// One partition of a request.
@@ -78,25 +75,35 @@ pub(crate) struct Appends {
 }
 
 pub(super) fn start(call: &mut Call<'_>, request: Request) -> Result<Step, SessionError> {
-    let (api, version) = (request.header.api, request.header.version);
-    let names = &mut call.kept.names;
-    let body = produce::parse(request.frame, request.header.body, version, names)
+    let Request { frame, header } = request;
+    let (api, version) = (header.api, header.version);
+    let mut body = ProduceRequest::default();
+    body.read(&frame, header.body, version, &mut call.kept.names)
         .map_err(|error| malformed(api, version, &error))?;
-    let terms = admit(call, &body);
     let ProduceRequest {
+        transactional_id,
         acks,
+        timeout_ms,
         topics,
         partitions,
-        ..
     } = body;
     let mut appends = Appends {
         topics,
-        parts: Few::with_capacity(partitions.len()),
+        parts: Few::new(),
         waiting: 0,
         is_silent: acks == 0,
     };
-    match terms {
-        Ok(terms) => appends.send(call, &terms, partitions),
+    appends.parts.reserve(partitions.len());
+    match admitted(acks, transactional_id) {
+        Ok(acks) => {
+            let terms = Terms {
+                acks,
+                deadline: call.deadline(timeout_ms),
+                version,
+                inspect_share: inspect_share(&frame, &partitions),
+            };
+            appends.send(call, &terms, (frame, &partitions));
+        }
         Err(refusal) => appends.refuse(&refusal, &partitions),
     }
     if appends.waiting == 0 {
@@ -115,26 +122,27 @@ impl Appends {
         }
     }
 
-    // Nothing is asked before every batch was looked at: compressed ones share a bound.
-    fn send(&mut self, call: &mut Call<'_>, terms: &Terms, partitions: Few<PartitionData>) {
-        let mut checked = Few::with_capacity(partitions.len());
-        for data in &partitions {
-            checked.push(check(data, terms.version));
-        }
-        let share = inspection_share(&checked);
-        let mut parts = partitions.into_iter().zip(checked);
+    fn send(
+        &mut self,
+        call: &mut Call<'_>,
+        terms: &Terms,
+        (frame, partitions): (BytesMut, &[PartitionData]),
+    ) {
+        let mut cutter = Cutter::new(frame, partitions.len());
+        let mut partitions = partitions.iter();
         for topic in &self.topics {
-            for (data, checked) in parts.by_ref().take(topic.partitions) {
-                let outcome = match checked {
-                    Ok(Checked { partition, info }) => {
+            for data in partitions.by_ref().take(topic.partitions) {
+                let batch = cutter.cut(data.records.as_ref());
+                let outcome = match check(data.index, &batch, terms.version) {
+                    Ok((partition, info)) => {
                         let append = Append {
                             topic: topic.label.to_key(),
                             partition,
                             acks: terms.acks,
                             deadline: terms.deadline,
-                            batch: data.records.unwrap_or_default(),
+                            batch,
                             info,
-                            inspect_bytes_max: inspect_bytes_max(&info, share),
+                            inspect_bytes_max: inspect_bytes_max(&info, terms.inspect_share),
                         };
                         let index = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
                         call.send(index, Command::Append(append));
@@ -202,9 +210,9 @@ impl Gather for Appends {
     }
 }
 
-// Why the whole request is refused, if it is.
-fn admit(call: &Call<'_>, body: &ProduceRequest) -> Result<Terms, Refusal> {
-    let acks = match body.acks {
+// Or why the whole request is refused.
+fn admitted(acks: i16, transactional_id: Option<&str>) -> Result<Acks, Refusal> {
+    let acks = match acks {
         -1 => Acks::All,
         0 => Acks::None,
         1 => Acks::Leader,
@@ -213,21 +221,22 @@ fn admit(call: &Call<'_>, body: &ProduceRequest) -> Result<Terms, Refusal> {
             return Err(Refusal::new(Code::InvalidRequiredAcks, message));
         }
     };
-    if body.transactional_id.is_some() {
+    if transactional_id.is_some() {
         let code = Code::TransactionalIdAuthorizationFailed;
         return Err(Refusal::new(code, "transactions are not available"));
     }
-    Ok(Terms {
-        acks,
-        deadline: call.deadline(body.timeout_ms),
-        version: call.version(),
-    })
+    Ok(acks)
 }
 
 // What compressed batches of one request may each make a core decompress, besides their own ratio.
-fn inspection_share(checked: &[Result<Checked, Refusal>]) -> usize {
-    let found = checked.iter().flatten();
-    let sharers = found.filter(|checked| checked.info.compression != Compression::None);
+fn inspect_share(frame: &[u8], partitions: &[PartitionData]) -> usize {
+    if let [_] = partitions {
+        return INSPECT_BYTES_BASE;
+    }
+    let batches = partitions.iter().filter_map(|data| data.records.clone());
+    let found = batches.filter_map(|records| frame.get(records));
+    let infos = found.filter_map(|batch| BatchInfo::parse_header(batch).ok());
+    let sharers = infos.filter(|info| info.compression != Compression::None);
     INSPECT_BYTES_BASE / sharers.count().max(1)
 }
 
@@ -239,16 +248,14 @@ fn inspect_bytes_max(info: &BatchInfo, share: usize) -> usize {
     own.saturating_add(share).min(DECOMPRESSED_BYTES_MAX)
 }
 
-fn check(data: &PartitionData, version: i16) -> Result<Checked, Refusal> {
-    let Some(partition) = values::partition(data.index) else {
+fn check(index: i32, batch: &[u8], version: i16) -> Result<(PartitionId, BatchInfo), Refusal> {
+    let Some(partition) = values::partition(index) else {
         return Err(Refusal::new(
             Code::UnknownTopicOrPartition,
             "negative partition index",
         ));
     };
-    let records = data.records.as_ref().map_or(&[][..], |records| records);
-    let info = check_batch(records, version)?;
-    Ok(Checked { partition, info })
+    check_batch(batch, version).map(|info| (partition, info))
 }
 
 // Exactly one acceptable batch.

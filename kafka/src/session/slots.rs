@@ -2,7 +2,7 @@
 //!
 //! Owns: their order and the sums that bound them.
 //! Never: talks to handlers.
-//! Invariants: slots are contiguous in sequence; `in_flight` and `ready` are the sums over the slots; at most
+//! Invariants: slots are contiguous in sequence; `Sums` are over the slots that are there; at most
 //! one slot is `Polling`.
 //! Source: kafka.md 4.2.
 
@@ -55,15 +55,43 @@ impl Slot {
     }
 }
 
+/// What is known of all slots together.
+#[derive(Default)]
+struct Sums {
+    in_flight: usize,
+    ready: usize,
+    deferred: usize,
+    polling: Option<RequestSeq>,
+}
+
+impl Sums {
+    fn forget(&mut self, slot: &Slot) {
+        match slot {
+            Slot::Working(pending) => self.in_flight -= pending.frame_bytes,
+            Slot::Deferred(pending) => {
+                self.in_flight -= pending.frame_bytes;
+                self.deferred -= 1;
+            }
+            Slot::Polling(pending) => {
+                assert_eq!(
+                    self.polling,
+                    Some(pending.exchange.seq),
+                    "the long poll that runs"
+                );
+                self.in_flight -= pending.frame_bytes;
+                self.polling = None;
+            }
+            Slot::Ready(response) => self.ready -= response.bytes(),
+        }
+    }
+}
+
 /// The requests of a connection, oldest first.
 #[derive(Default)]
 pub(super) struct Slots {
     queue: VecDeque<Slot>,
     first: u64,
-    in_flight: usize,
-    ready: usize,
-    deferred: usize,
-    polling: Option<RequestSeq>,
+    sums: Sums,
 }
 
 impl Slots {
@@ -74,27 +102,27 @@ impl Slots {
 
     /// Bytes of frames not answered yet.
     pub(super) fn in_flight_bytes(&self) -> usize {
-        self.in_flight
+        self.sums.in_flight
     }
 
     /// Bytes of responses not handed over yet.
     pub(super) fn ready_bytes(&self) -> usize {
-        self.ready
+        self.sums.ready
     }
 
     /// Whether a long poll waits for its turn.
     pub(super) fn has_deferred(&self) -> bool {
-        self.deferred > 0
+        self.sums.deferred > 0
     }
 
     /// The long poll that runs.
     pub(super) fn polling(&self) -> Option<RequestSeq> {
-        self.polling
+        self.sums.polling
     }
 
     /// When the long poll that runs wants to be told of the time.
     pub(super) fn polling_timeout(&self) -> Option<Instant> {
-        match self.queue.get(self.place(self.polling?)?)? {
+        match self.queue.get(self.place(self.sums.polling?)?)? {
             Slot::Polling(pending) => pending.work.poll_timeout(),
             Slot::Working(_) | Slot::Deferred(_) | Slot::Ready(_) => None,
         }
@@ -106,18 +134,19 @@ impl Slots {
     }
 
     /// Adds a request at the end.
+    #[inline]
     pub(super) fn push(&mut self, slot: Slot) {
         match &slot {
-            Slot::Ready(response) => self.ready += response.bytes(),
-            Slot::Working(pending) => self.in_flight += pending.frame_bytes,
+            Slot::Ready(response) => self.sums.ready += response.bytes(),
+            Slot::Working(pending) => self.sums.in_flight += pending.frame_bytes,
             Slot::Deferred(pending) => {
-                self.deferred += 1;
-                self.in_flight += pending.frame_bytes;
+                self.sums.deferred += 1;
+                self.sums.in_flight += pending.frame_bytes;
             }
             Slot::Polling(pending) => {
-                assert!(self.polling.is_none(), "one long poll at a time");
-                self.polling = Some(pending.exchange.seq);
-                self.in_flight += pending.frame_bytes;
+                assert!(self.sums.polling.is_none(), "one long poll at a time");
+                self.sums.polling = Some(pending.exchange.seq);
+                self.sums.in_flight += pending.frame_bytes;
             }
         }
         self.queue.push_back(slot);
@@ -148,45 +177,27 @@ impl Slots {
         };
         if let Slot::Deferred(pending) = std::mem::replace(slot, Slot::Ready(Response::Silent)) {
             *slot = Slot::Polling(pending);
-            assert!(self.polling.is_none(), "one long poll at a time");
-            self.polling = Some(seq);
-            self.deferred -= 1;
+            assert!(self.sums.polling.is_none(), "one long poll at a time");
+            self.sums.polling = Some(seq);
+            self.sums.deferred -= 1;
         }
     }
 
     /// The request `seq` is answered.
     pub(super) fn answer(&mut self, seq: RequestSeq, response: Response) {
-        let bytes = response.bytes();
-        let Some(slot) = self.get_mut(seq) else {
+        let Some(place) = self.place(seq) else {
             return;
         };
-        let before = std::mem::replace(slot, Slot::Ready(response));
+        let Some(slot) = self.queue.get_mut(place) else {
+            return;
+        };
         assert!(
-            !matches!(before, Slot::Ready(_)),
+            !matches!(slot, Slot::Ready(_)),
             "a request is answered once"
         );
-        self.forget(&before);
-        self.ready += bytes;
-    }
-
-    fn forget(&mut self, slot: &Slot) {
-        match slot {
-            Slot::Working(pending) => self.in_flight -= pending.frame_bytes,
-            Slot::Deferred(pending) => {
-                self.in_flight -= pending.frame_bytes;
-                self.deferred -= 1;
-            }
-            Slot::Polling(pending) => {
-                assert_eq!(
-                    self.polling,
-                    Some(pending.exchange.seq),
-                    "the long poll that runs"
-                );
-                self.in_flight -= pending.frame_bytes;
-                self.polling = None;
-            }
-            Slot::Ready(response) => self.ready -= response.bytes(),
-        }
+        self.sums.forget(slot);
+        self.sums.ready += response.bytes();
+        *slot = Slot::Ready(response);
     }
 
     /// Forgets every request after `seq`: they will not be answered.
@@ -196,7 +207,7 @@ impl Slots {
             let Some(slot) = self.queue.pop_back() else {
                 return;
             };
-            self.forget(&slot);
+            self.sums.forget(&slot);
         }
     }
 
@@ -231,15 +242,13 @@ impl Slots {
     // Short answers that follow each other leave as one chunk. The number of requests bounds how many they are.
     fn transmit_short(&mut self, out: &mut ChunkSink) {
         let run = self.queue.iter().map_while(Slot::short_frame);
-        let (count, bytes) = run.fold((0, 0), |(count, bytes), frame| {
-            (count + 1, bytes + frame.len())
-        });
-        let mut joined = Vec::with_capacity(bytes);
-        for slot in self.queue.drain(..count) {
-            joined.extend_from_slice(slot.short_frame().unwrap_or_default());
+        let mut joined = Vec::with_capacity(run.map(<[u8]>::len).sum());
+        while let Some(frame) = self.queue.front().and_then(Slot::short_frame) {
+            joined.extend_from_slice(frame);
+            self.queue.pop_front();
             self.first += 1;
         }
-        self.ready -= joined.len();
+        self.sums.ready -= joined.len();
         out.push(joined.into());
     }
 
@@ -248,7 +257,7 @@ impl Slots {
             return;
         };
         self.first += 1;
-        self.forget(&slot);
+        self.sums.forget(&slot);
         let mut push = |chunk: Bytes| out.push(chunk);
         match slot {
             Slot::Ready(Response::One(frame)) => push(frame),

@@ -243,10 +243,14 @@ impl LongPoll {
         let bytes = match result {
             Ok(mut fetched) => {
                 self.is_urgent |= fetched.diverging.is_some();
-                let records = std::mem::take(&mut fetched.records);
+                let mut records = std::mem::take(&mut fetched.records);
                 let bytes: usize = records.iter().map(Bytes::len).sum();
-                part.records
-                    .extend(records.into_iter().filter(|chunk| !chunk.is_empty()));
+                records.retain(|chunk| !chunk.is_empty());
+                if part.records.is_empty() {
+                    part.records = records;
+                } else {
+                    part.records.append(&mut records);
+                }
                 part.view = Some(Ok(fetched));
                 u64::try_from(bytes).unwrap_or(u64::MAX)
             }
