@@ -109,6 +109,7 @@ pub(crate) struct ResponseHeader {
 
 impl ResponseHeader {
     /// Starts a frame: a length prefix to be filled in by [`finish_frame`], then the header.
+    #[inline]
     pub(crate) fn start_frame(self, out: &mut impl BufMut) {
         out.put_i32(0);
         out.put_i32(self.correlation);

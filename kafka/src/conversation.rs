@@ -123,10 +123,15 @@ impl Conversation {
         self.session.handle_close(self.now, &mut self.sink);
     }
 
+    /// Lets the session hand over what it wants to send; [`Self::transmit`] takes it.
+    pub(crate) fn poll(&mut self) -> TransmitStatus {
+        self.session.poll_transmit(&mut self.out, 1 << 20)
+    }
+
     /// Takes what the session wants to send.
     pub(crate) fn transmit(&mut self) -> TransmitStatus {
         loop {
-            let status = self.session.poll_transmit(&mut self.out, 1 << 20);
+            let status = self.poll();
             for chunk in self.out.chunks() {
                 self.sent.extend_from_slice(chunk);
             }

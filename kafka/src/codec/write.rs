@@ -53,7 +53,16 @@ impl<'a> Writer<'a> {
     }
 
     /// An unsigned number of one to five bytes.
-    pub(crate) fn varint(&mut self, mut value: u32) {
+    #[inline(always)]
+    pub(crate) fn varint(&mut self, value: u32) {
+        match u8::try_from(value) {
+            // Nearly every number there is.
+            Ok(byte) if byte < 0x80 => self.out.push(byte),
+            Ok(_) | Err(_) => self.long_varint(value),
+        }
+    }
+
+    fn long_varint(&mut self, mut value: u32) {
         while value >= 0x80 {
             let [.., low] = value.to_be_bytes();
             self.out.push(low | 0x80);
@@ -64,6 +73,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The length of an array or byte string.
+    #[inline(always)]
     pub(crate) fn length(&mut self, length: usize) {
         let fits = i32::try_from(length);
         assert!(fits.is_ok(), "a length fits 31 bits");

@@ -242,12 +242,14 @@ impl Slots {
     // Short answers that follow each other leave as one chunk. The number of requests bounds how many they are.
     fn transmit_short(&mut self, out: &mut ChunkSink) {
         let run = self.queue.iter().map_while(Slot::short_frame);
-        let mut joined = Vec::with_capacity(run.map(<[u8]>::len).sum());
-        while let Some(frame) = self.queue.front().and_then(Slot::short_frame) {
+        let mut joined = Vec::with_capacity(run.clone().map(<[u8]>::len).sum());
+        let mut count = 0;
+        for frame in run {
             joined.extend_from_slice(frame);
-            self.queue.pop_front();
-            self.first += 1;
+            count += 1;
         }
+        self.queue.drain(..count);
+        self.first += u64::try_from(count).unwrap_or(u64::MAX);
         self.sums.ready -= joined.len();
         out.push(joined.into());
     }
