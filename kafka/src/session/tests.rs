@@ -140,6 +140,41 @@ fn responses_leave_in_request_order_whatever_the_order_of_replies() {
 }
 
 #[test]
+fn short_and_long_responses_leave_in_request_order() {
+    // A name of 200 bytes makes a response too long to be joined with its neighbours; acks=0 has none.
+    let long = "t".repeat(200);
+    let requests = [
+        ("a", 1),
+        (&long, 1),
+        ("b", 1),
+        ("b", 0),
+        ("c", 1),
+        (&long, 1),
+    ];
+    let mut talk = Conversation::new();
+    let sent = requests.map(|(topic, acks)| {
+        let correlation = talk.request(&produce(topic, acks, &[b"x"]), 9);
+        (correlation, topic, acks)
+    });
+    let mut asked = talk.commands();
+    asked.rotate_left(2);
+    for (base, (ticket, _)) in (0_u64..).zip(asked) {
+        talk.reply(ticket, appended(base)).expect("taken");
+    }
+    for (correlation, topic, _) in sent.into_iter().filter(|(_, _, acks)| *acks != 0) {
+        let response = talk.response::<ProduceRequest>(correlation, 9);
+        let names: Vec<_> = response
+            .responses
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect();
+        assert_eq!(names, [topic]);
+    }
+    assert!(talk.next_frame().is_none());
+    assert_eq!(talk.session.bytes_in_flight(), 0);
+}
+
+#[test]
 fn pipelined_produce_requests_are_appended_in_order_of_arrival() {
     let mut talk = Conversation::new();
     for topic in ["a", "b", "c", "d", "e"] {
