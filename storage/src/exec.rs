@@ -81,6 +81,10 @@ pub trait Disk {
     /// # Errors
     /// `NotFound`, or the device failed.
     fn read(&self, path: &str, position: u64, len: usize) -> Result<Vec<u8>, IoError>;
+    /// The first `len` bytes of a file are read soon: a disk that can have them by then begins now. A hint, no more.
+    fn expect(&self, path: &str, len: usize) {
+        let _: (&str, usize) = (path, len);
+    }
     /// Length of a file.
     ///
     /// # Errors
@@ -101,7 +105,8 @@ pub trait Disk {
     /// # Errors
     /// The device failed.
     fn rename(&mut self, from: &str, to: &str) -> Result<(), IoError>;
-    /// Gives back what a file holds from `len` on; nothing happens to a shorter one.
+    /// Gives back what a file holds from `len` on; nothing happens to a shorter one. For space only: it need
+    /// not be durable, so nothing may rest on it.
     ///
     /// # Errors
     /// `NotFound`, or the device failed.

@@ -332,14 +332,22 @@ fn load(root: &Path, path: &str, len_max: u64) -> io::Result<Vec<u8>> {
     Ok(contents)
 }
 
-/// Cuts a file to `len` bytes if it is longer.
-pub(super) fn truncate(root: &Path, path: &str, len: u64) -> io::Result<()> {
+/// Cuts a file to `len` bytes if it is longer, durably.
+fn truncate(root: &Path, path: &str, len: u64) -> io::Result<()> {
+    match cut(root, path, len)? {
+        Some(file) => file.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Cuts a file to `len` bytes; gives it if it was longer. A loss of power may undo it.
+pub(super) fn cut(root: &Path, path: &str, len: u64) -> io::Result<Option<File>> {
     let file = File::options().write(true).open(resolve(root, path)?)?;
     if file.metadata()?.len() <= len {
-        return Ok(());
+        return Ok(None);
     }
     file.set_len(len)?;
-    file.sync_all()
+    Ok(Some(file))
 }
 
 /// Removes a file in small steps, then its directory if that is empty.

@@ -3,19 +3,20 @@
 //! Owns: [`FsDisk`].
 //! Never: is used while a core serves.
 //! Invariants: the file system is flushed before anything is read, so that no decision rests on bytes a
-//! crashed predecessor never made durable; every change is durable when the call returns.
+//! crashed predecessor never made durable; every change but a cut for space is durable when the call returns.
 //! Source: reliability.md 2.1, 2.5.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use storage::IoError;
 use storage::exec::{DirEntry, Disk};
 
-use super::files::{create, remove, resolve, sync_parent, truncate};
+use super::files::{create, cut, remove, resolve, sync_parent};
 use super::io_error_of;
 use super::lock::{DirectoryLock, LockError};
 
@@ -169,6 +170,20 @@ impl Disk for FsDisk {
         })
     }
 
+    fn expect(&self, path: &str, len: usize) {
+        // What cannot be read is told by the read.
+        if self.ensure_flushed().is_err() {
+            return;
+        }
+        let file = resolve(&self.root, path).and_then(File::open);
+        if let (Ok(file), Some(len)) = (file, NonZeroU64::new(len as u64)) {
+            let asked = rustix::fs::fadvise(&file, 0, Some(len), rustix::fs::Advice::WillNeed);
+            if let Err(errno) = asked {
+                tracing::debug!(path, %errno, "cannot read ahead");
+            }
+        }
+    }
+
     fn len(&self, path: &str) -> Result<u64, IoError> {
         self.ensure_flushed()?;
         let path = resolve(&self.root, path).map_err(|error| io_error_of(&error))?;
@@ -211,7 +226,10 @@ impl Disk for FsDisk {
     fn truncate(&mut self, path: &str, len: u64) -> Result<(), IoError> {
         self.check_access()?;
         self.forget(path);
-        truncate(&self.root, path, len).map_err(|error| io_error_of(&error))
+        // One for each partition at a start after a kill: a flush each would take most of it.
+        cut(&self.root, path, len)
+            .map(drop)
+            .map_err(|error| io_error_of(&error))
     }
 
     fn remove(&mut self, path: &str) -> Result<(), IoError> {

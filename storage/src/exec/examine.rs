@@ -17,15 +17,23 @@ use super::journal_scan::JournalScan;
 use super::journal_strays::{ManifestEnd, Strays, find_strays};
 use super::log_scan::{LogScan, ScanWith};
 use super::lost_records;
-use super::manifest_state::ManifestState;
+use super::manifest_state::{LogState, ManifestState};
 use super::replay::{LogReplay, LostEnd};
 use super::segment_batches::BatchDepth;
+use super::stream::PIECE_BYTES;
 use crate::format::frame::Beside;
+use crate::format::layout::segment_path;
 use crate::store::LogId;
 
 /// What is said of a log whose open segment was cut or is gone.
 const CUT_SHORT: &str =
     "its open segment was cut, and nothing tells which offsets this log gave out in it";
+
+/// Logs whose open segments are asked for ahead, so that the device works while one is checked.
+const LOGS_AHEAD: usize = 16;
+
+/// Bytes of each of them: what is read at first, and once more.
+const EXPECTED_BYTES: usize = 2 * PIECE_BYTES;
 
 /// How a directory is read.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +114,16 @@ fn is_all_sealed(state: &ManifestState) -> bool {
         .all(|log| log.segments.iter().all(|segment| segment.seal.is_some()))
 }
 
+/// Tells of the segment that is read because it was open at the stop.
+fn expect_open<D: Disk>(disk: &D, log: &LogState) {
+    for segment in log.segments.iter().filter(|segment| segment.seal.is_none()) {
+        disk.expect(
+            &segment_path(log.tp, segment.base, &segment.uid),
+            EXPECTED_BYTES,
+        );
+    }
+}
+
 impl Examined {
     /// Logs whose newest snapshot is not of their history.
     fn refuted(&self) -> Vec<LogId> {
@@ -135,7 +153,16 @@ impl Examined {
             depth: reading.depth,
             distrusted,
         };
+        let mut ahead = self.state.logs.values();
+        ahead
+            .by_ref()
+            .take(LOGS_AHEAD)
+            .for_each(|log| expect_open(disk, log));
         for (id, log) in &self.state.logs {
+            ahead
+                .next()
+                .into_iter()
+                .for_each(|log| expect_open(disk, log));
             let scan = LogScan::run(disk, (*id, log), with, &mut self.findings)?;
             self.scans.insert(*id, scan);
         }

@@ -86,7 +86,10 @@ impl<'a, D: Disk> FileStream<'a, D> {
             if piece.is_empty() {
                 break;
             }
-            self.window.extend_from_slice(&piece);
+            match self.window.is_empty() {
+                true => self.window = piece,
+                false => self.window.extend_from_slice(&piece),
+            }
         }
         self.window.shrink_to(wanted.saturating_mul(2));
         Ok(())

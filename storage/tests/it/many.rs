@@ -5,10 +5,12 @@
 //! Invariants: calls grow with the number of partitions and not faster.
 //! Source: reliability.md 2.5 (ten thousand partitions per core).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use model::batch::{BatchBuilder, BatchInfo, NewRecord};
 use model::ids::{PartitionId, TopicId, TopicPartition};
+use model::limits::BLOCK_BYTES;
 use model::prng::Prng;
 use storage::exec::{DirEntry, Disk, MemoryDisk, open_or_format, recover};
 use storage::{IoError, LogConfig};
@@ -21,6 +23,10 @@ use crate::kit::world::{EPOCH_MS, SHARD, World, start};
 struct Counting {
     disk: MemoryDisk,
     calls: Cell<u64>,
+    /// What it was told to expect and was not asked for yet.
+    expected: RefCell<BTreeSet<String>>,
+    /// Segments that were read without a word before.
+    surprises: Cell<u64>,
 }
 
 impl Counting {
@@ -40,7 +46,20 @@ impl Disk for Counting {
     }
     fn read(&self, path: &str, position: u64, len: usize) -> Result<Vec<u8>, IoError> {
         self.count();
+        let is_first_piece = position == 0 && path.ends_with(".seg");
+        if is_first_piece && len > BLOCK_BYTES && !self.expected.borrow_mut().remove(path) {
+            self.surprises.set(self.surprises.get() + 1);
+        }
         self.disk.read(path, position, len)
+    }
+    fn expect(&self, path: &str, len: usize) {
+        assert!(len > 0, "{path}");
+        let mut expected = self.expected.borrow_mut();
+        assert!(expected.insert(path.to_owned()), "{path} is expected twice");
+        assert!(
+            expected.len() <= 17,
+            "more is asked for ahead than memory is meant for"
+        );
     }
     fn len(&self, path: &str) -> Result<u64, IoError> {
         self.count();
@@ -128,4 +147,16 @@ fn a_start_makes_a_few_calls_for_each_partition() {
         let each = (many - few).div_ceil(900);
         assert!(each <= each_max, "{end:?}: {few} and {many} calls");
     }
+}
+
+#[test]
+fn open_segments_are_asked_for_a_few_ahead_and_all_of_them_are_read() {
+    let mut disk = Counting {
+        disk: directory(100, End::Killed),
+        ..Counting::default()
+    };
+    let recovered = recover(&mut disk, SHARD, EPOCH_MS + 10_000).unwrap();
+    assert_eq!(recovered.report.segments_scanned, 100);
+    assert_eq!(disk.surprises.get(), 0);
+    assert_eq!(disk.expected.borrow().len(), 0);
 }
