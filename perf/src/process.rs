@@ -11,6 +11,7 @@ mod tests;
 use std::fs;
 use std::os::linux::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,25 @@ pub fn pin(cpu: usize) -> Result<(), BenchError> {
     set.set(cpu);
     sched_setaffinity(None, &set)
         .map_err(|errno| BenchError::local(format!("pinning to CPU {cpu}"))(errno.into()))
+}
+
+/// Has the calling thread, and those it starts, run only while nobody else wants their CPU: what is measured beside them
+/// must wait in the server, not in the client.
+///
+/// # Errors
+/// `chrt` (util-linux) is missing or refuses.
+pub fn yield_to_others() -> Result<(), BenchError> {
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let status = Command::new("chrt")
+        .args(["--idle", "--pid", "0", &thread])
+        .status()
+        .map_err(BenchError::local("running chrt"))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(BenchError::Usage(format!(
+            "chrt could not lower the priority of thread {thread}: {status}"
+        ))),
+    }
 }
 
 /// CPU time of all threads of a process, ns.

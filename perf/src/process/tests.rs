@@ -1,6 +1,8 @@
 //! Parsing of the kernel's counters, and the accounting of this very process.
 
-use super::{DeviceCounters, Machine, cpu_ns};
+use std::thread::Builder;
+
+use super::{DeviceCounters, Machine, cpu_ns, yield_to_others};
 
 #[test]
 fn a_devices_line_gives_its_writes_and_flushes() {
@@ -43,4 +45,31 @@ fn the_cpu_time_of_this_process_grows_with_work() {
     }
     assert!(grown > 0, "work costs time");
     assert_eq!(cpu_ns(u32::MAX), None, "no such process");
+}
+
+#[test]
+fn a_thread_that_yields_to_others_and_those_it_starts_have_idle_priority() {
+    let policy = || {
+        let path = format!(
+            "/proc/self/task/{}/stat",
+            rustix::thread::gettid().as_raw_nonzero()
+        );
+        let text = std::fs::read_to_string(path).unwrap();
+        // Field 41 of proc(5), counted from the third, which follows the name in brackets.
+        let (_, rest) = text.rsplit_once(") ").unwrap();
+        rest.split(' ').nth(38).unwrap().to_owned()
+    };
+    let asked = Builder::new().spawn(move || {
+        yield_to_others().unwrap();
+        (
+            policy(),
+            Builder::new().spawn(policy).unwrap().join().unwrap(),
+        )
+    });
+    const IDLE: &str = "5";
+    assert_eq!(
+        asked.unwrap().join().unwrap(),
+        (IDLE.to_owned(), IDLE.to_owned())
+    );
+    assert_ne!(policy(), IDLE);
 }

@@ -16,7 +16,7 @@ use crate::engine::Witness;
 use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::load::Load;
-use crate::process::Accounting;
+use crate::process::{Accounting, yield_to_others};
 use crate::report::RunReport;
 use crate::ruler::device::{Plan, measure};
 use crate::ruler::ring::Operation;
@@ -135,7 +135,10 @@ fn background(
 ) -> Result<thread::JoinHandle<Result<RunReport, BenchError>>, BenchError> {
     thread::Builder::new()
         .name("background".to_owned())
-        .spawn(move || bench(&load, &target))
+        .spawn(move || {
+            yield_to_others()?;
+            bench(&load, &target)
+        })
         .map_err(BenchError::local("starting a thread"))
 }
 
