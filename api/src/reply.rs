@@ -8,6 +8,7 @@
 use bytes::Bytes;
 use model::ids::{PartitionId, ProducerEpoch, ProducerId};
 use model::offset::{LeaderEpoch, Offset};
+use smallvec::SmallVec;
 
 use crate::error::{AppendError, GroupError, MetadataError, ReadError};
 use crate::group;
@@ -24,11 +25,14 @@ pub struct Appended {
     pub log_start: Offset,
 }
 
+/// Memory that records lie in, in order. Most answers are one piece and need no memory of their own for the list.
+pub type Records = SmallVec<[Bytes; 1]>;
+
 /// Result of reading one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     /// Whole batches, in order; possibly empty.
-    pub records: Vec<Bytes>,
+    pub records: Records,
     /// Sum of their lengths.
     pub bytes: usize,
     /// High watermark.

@@ -12,7 +12,7 @@ use api::metadata::{
     BrokerEndpoint, ConfigEntry, ConfigSource, ConfigType, CreatedTopic, MetadataView,
     PartitionView, TopicFilter, TopicKey, TopicView,
 };
-use api::reply::{Appended, DeletedTopic, Fetched, ListedOffset};
+use api::reply::{Appended, DeletedTopic, Fetched, ListedOffset, Records};
 use api::{Command, Reply};
 use bytes::Bytes;
 use model::batch::{BatchBuilder, NewRecord};
@@ -111,7 +111,7 @@ fn fetched(fetch: &Fetch, prng: &mut Prng, fails: bool) -> Result<Fetched, ReadE
             log_end,
         });
     }
-    let mut records = Vec::new();
+    let mut records = Records::new();
     if prng.chance(1, 2) && fetch.bytes_max > 0 {
         let mut builder = BatchBuilder::new(0);
         let pushed = builder.push(&NewRecord::value(0, b"value"));

@@ -15,6 +15,7 @@ pub(crate) mod tail;
 
 use bytes::Bytes;
 use model::offset::{LeaderEpoch, Offset};
+use smallvec::SmallVec;
 
 /// When an append counts as stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,13 +60,16 @@ impl Default for LogConfig {
     }
 }
 
+/// Memory that read batches lie in, in order. Most reads find one piece and need no memory of their own for the list.
+pub type Records = SmallVec<[Bytes; 1]>;
+
 /// Result of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
     /// Whole batches from the one that contains the offset; empty at the end.
     Ready {
         /// The batches, in order; one `Bytes` may hold several consecutive ones.
-        records: Vec<Bytes>,
+        records: Records,
         /// Sum of their lengths.
         bytes: usize,
     },

@@ -7,7 +7,7 @@
 
 mod alarm;
 mod append;
-mod arena;
+pub(crate) mod arena;
 mod cache;
 mod commit;
 mod completion;
@@ -47,7 +47,7 @@ use crate::log::state::Log;
 use crate::log::{Admit, LogBounds, ReadOutcome, TimeLookup};
 
 pub use alarm::{Alarm, SpaceLevel, SpaceLimit, SpaceLimits, StallLimits};
-use arena::Arena;
+use arena::{Arena, Gather};
 use cache::BlockCache;
 use index_load::IndexLoads;
 use journal::Journal;
@@ -163,6 +163,7 @@ pub struct Store {
     outbox: Outbox,
     events: VecDeque<StoreEvent>,
     arena: Arena,
+    gather: Gather,
     journal: Journal,
     manifest: Manifest,
     cache: BlockCache,
@@ -358,11 +359,8 @@ impl Store {
     }
 
     fn emit_advanced(&mut self, id: LogId) {
-        if let Some(log) = self.logs.get_mut(&id)
-            && !log.listed.is_advanced
-        {
-            log.listed.is_advanced = true;
-            self.events.push_back(StoreEvent::Advanced(id));
+        if let Some(log) = self.logs.get_mut(&id) {
+            log.emit_advanced(&mut self.events);
         }
     }
 

@@ -116,7 +116,7 @@ pub(super) fn fetch() -> Result<Box<dyn Hot>, HotError> {
     let bytes = records.iter().map(Bytes::len).sum();
     let reply = move || {
         Reply::Fetched(Ok(Fetched {
-            records: records.clone(),
+            records: records.clone().into(),
             bytes,
             high_watermark: Offset::new(10),
             last_stable: Offset::new(10),

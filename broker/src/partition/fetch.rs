@@ -7,7 +7,7 @@
 
 use api::command::Fetch;
 use api::error::{PartitionError, ReadError};
-use api::reply::Fetched;
+use api::reply::{Fetched, Records};
 use model::limits;
 use model::time::Now;
 use storage::log::LogBounds;
@@ -58,7 +58,7 @@ pub fn try_fetch(partition: &Partition, store: &mut Store, now: Now, fetch: &Fet
 #[must_use]
 pub fn empty(bounds: &LogBounds) -> Fetched {
     Fetched {
-        records: Vec::new(),
+        records: Records::new(),
         bytes: 0,
         high_watermark: bounds.high_watermark,
         // There are no transactions, so nothing is unstable below the high watermark.

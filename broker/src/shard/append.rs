@@ -66,11 +66,7 @@ impl Shard {
             });
         match placed {
             Err(error) => self.reply(origin, Reply::Appended(Err(error))),
-            Ok((log, placed)) if acks == Acks::None || self.is_durable(log, placed) => {
-                let appended = Ok(self.appended(log, placed.base_offset, placed.log_append_time));
-                self.reply(origin, Reply::Appended(appended));
-            }
-            Ok((log, placed)) => self.park_append(log, placed, (origin, deadline)),
+            Ok((log, placed)) => self.answer_or_park(log, placed, (origin, acks, deadline)),
         }
     }
 
@@ -186,9 +182,23 @@ impl Shard {
         })
     }
 
-    fn is_durable(&self, log: LogId, placed: Placed) -> bool {
+    fn answer_or_park(
+        &mut self,
+        log: LogId,
+        placed: Placed,
+        (origin, acks, deadline): (Origin, Acks, Instant),
+    ) {
         let bounds = self.store.bounds(log);
-        bounds.is_some_and(|bounds| placed.last_offset < bounds.high_watermark)
+        let is_durable = bounds.is_some_and(|bounds| placed.last_offset < bounds.high_watermark);
+        if acks != Acks::None && !is_durable {
+            return self.park_append(log, placed, (origin, deadline));
+        }
+        let appended = Appended {
+            base_offset: placed.base_offset,
+            log_append_time: placed.log_append_time,
+            log_start: bounds.map_or(Offset::ZERO, |bounds| bounds.log_start),
+        };
+        self.reply(origin, Reply::Appended(Ok(appended)));
     }
 
     fn park_append(&mut self, log: LogId, placed: Placed, (origin, deadline): (Origin, Instant)) {
@@ -234,8 +244,12 @@ impl Shard {
                     base_offset,
                     log_append_time,
                 } => {
-                    let appended = Ok(self.appended(log, base_offset, log_append_time));
-                    self.reply(origin, Reply::Appended(appended));
+                    let appended = Appended {
+                        base_offset,
+                        log_append_time,
+                        log_start: bounds.log_start,
+                    };
+                    self.reply(origin, Reply::Appended(Ok(appended)));
                 }
                 AppendTarget::Internal(serial) => self.handle_internal_append(now, serial),
             }
@@ -253,18 +267,6 @@ impl Shard {
             "a timer of an append belongs to a parked append"
         );
         self.reply(origin, Reply::Appended(Err(AppendError::TimedOut)));
-    }
-
-    fn appended(&self, log: LogId, base_offset: Offset, log_append_time: Option<i64>) -> Appended {
-        let log_start = self
-            .store
-            .bounds(log)
-            .map_or(Offset::ZERO, |bounds| bounds.log_start);
-        Appended {
-            base_offset,
-            log_append_time,
-            log_start,
-        }
     }
 }
 

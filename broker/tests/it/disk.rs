@@ -32,6 +32,8 @@ pub(crate) struct TestDisk {
     pub(crate) is_broken: bool,
     /// Every read fails.
     pub(crate) is_unreadable: bool,
+    /// I/Os so far that were not writes of a journal file.
+    pub(crate) beside_journal: u64,
 }
 
 impl TestDisk {
@@ -44,6 +46,7 @@ impl TestDisk {
             free: 1 << 40,
             is_broken: false,
             is_unreadable: false,
+            beside_journal: 0,
         }
     }
 
@@ -104,7 +107,15 @@ impl TestDisk {
         self.held.len()
     }
 
+    fn is_journal_write(&self, io: &Io) -> bool {
+        match io {
+            Io::Write { file, .. } => self.open.get(file).is_some_and(|path| path.ends_with(".j")),
+            Io::Read { .. } | Io::File { .. } => false,
+        }
+    }
+
     fn execute(&mut self, io: Io) -> (IoId, IoOutcome) {
+        self.beside_journal += u64::from(!self.is_journal_write(&io));
         match io {
             Io::Write {
                 id,

@@ -5,6 +5,7 @@
 //! Invariants: the pieces sum up to the length prefix that the first of them begins with.
 //! Source: kafka.md 2.3, 4.4; KIP-227 (7), KIP-320 (9), KIP-392 (11), KIP-482 (12), KIP-516 (13), KIP-903 (15).
 
+use api::reply::Records;
 use bytes::Bytes;
 
 use super::names::{Names, TopicLabel};
@@ -183,7 +184,7 @@ pub(crate) struct PartitionAnswer {
     /// Where the reader's log diverged: (epoch, its end offset).
     pub(crate) diverging: Option<(i32, i64)>,
     /// Whole batches.
-    pub(crate) records: Vec<Bytes>,
+    pub(crate) records: Records,
 }
 
 /// What a response says besides its partitions.

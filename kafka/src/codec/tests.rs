@@ -475,7 +475,7 @@ fn records_leave_as_the_chunks_that_were_given() {
         last_stable: 1,
         log_start: 0,
         diverging: None,
-        records,
+        records: records.into(),
     };
     let head = fetch::ResponseHead {
         header: HEADER,
@@ -501,7 +501,7 @@ fn a_fetch_response_of_version_4_has_these_bytes() {
         last_stable: 4,
         log_start: 0,
         diverging: None,
-        records: vec![Bytes::from_static(b"xyz")],
+        records: vec![Bytes::from_static(b"xyz")].into(),
     };
     let head = fetch::ResponseHead {
         header: HEADER,

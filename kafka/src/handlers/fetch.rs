@@ -12,6 +12,7 @@ mod tests;
 
 use api::SessionError;
 use api::command::Isolation;
+use api::reply::Records;
 
 use self::long_poll::{LongPoll, Progress, Terms};
 use crate::codec::fetch::{self, FetchRequest, PartitionAnswer, ResponseHead};
@@ -127,7 +128,7 @@ fn answer(part: Progress, version: i16) -> PartitionAnswer {
             last_stable: -1,
             log_start: -1,
             diverging: None,
-            records: Vec::new(),
+            records: Records::new(),
         }
     };
     match part.view {

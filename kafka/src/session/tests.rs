@@ -81,7 +81,7 @@ fn appended(base: u64) -> Reply {
 
 fn empty_fetch() -> Reply {
     Reply::Fetched(Ok(api::reply::Fetched {
-        records: Vec::new(),
+        records: api::reply::Records::new(),
         bytes: 0,
         high_watermark: Offset::ZERO,
         last_stable: Offset::ZERO,

@@ -5,10 +5,15 @@
 //! Invariants: paths are relative, separated by `/`; what `*_path` makes, `parse_*` reads.
 //! Source: reliability.md 2.2.
 
+use std::fmt;
+
 use model::ids::{PartitionId, ShardId, TopicId, TopicPartition};
 use model::offset::Offset;
 
 use super::Uid;
+
+/// Bytes that every name of a segment, index, snapshot or journal file fits into.
+const NAME_BYTES: usize = 128;
 
 /// First copy of the superblock.
 pub const SUPERBLOCK_A: &str = "superblock.a";
@@ -40,7 +45,7 @@ pub fn journal_dir(shard: ShardId) -> String {
 /// One journal file.
 #[must_use]
 pub fn journal_path(shard: ShardId, file: &Uid) -> String {
-    format!("core-{shard}/journal/{}.j", hex(file))
+    text(format_args!("core-{shard}/journal/{}.j", Hex(file)))
 }
 
 /// The uid of a journal file's name.
@@ -73,19 +78,31 @@ pub fn partition_dir(tp: TopicPartition) -> String {
 /// One segment.
 #[must_use]
 pub fn segment_path(tp: TopicPartition, base: Offset, uid: &Uid) -> String {
-    format!("{}/{:020}-{}.seg", partition_dir(tp), base.get(), hex(uid))
+    segment_file(tp, base, uid, "seg")
 }
 
 /// The index beside a segment.
 #[must_use]
 pub fn index_path(tp: TopicPartition, base: Offset, uid: &Uid) -> String {
-    format!("{}/{:020}-{}.idx", partition_dir(tp), base.get(), hex(uid))
+    segment_file(tp, base, uid, "idx")
 }
 
 /// The snapshot of a partition's producers as of `upto`.
 #[must_use]
 pub fn snapshot_path(tp: TopicPartition, upto: Offset) -> String {
-    format!("{}/{:020}.snap", partition_dir(tp), upto.get())
+    let TopicPartition { topic, partition } = tp;
+    let upto = upto.get();
+    text(format_args!(
+        "{PARTITIONS}/{topic}/{partition}/{upto:020}.snap"
+    ))
+}
+
+fn segment_file(tp: TopicPartition, base: Offset, uid: &Uid, ending: &str) -> String {
+    let TopicPartition { topic, partition } = tp;
+    let (base, uid) = (base.get(), Hex(uid));
+    text(format_args!(
+        "{PARTITIONS}/{topic}/{partition}/{base:020}-{uid}.{ending}"
+    ))
 }
 
 /// Base offset and uid of a segment's (`seg`) or index's (`idx`) file name.
@@ -123,7 +140,24 @@ fn parse_offset(digits: &str) -> Option<Offset> {
 /// Lower-case hexadecimal of a uid.
 #[must_use]
 pub fn hex(uid: &Uid) -> String {
-    uid.iter().map(|byte| format!("{byte:02x}")).collect()
+    text(format_args!("{}", Hex(uid)))
+}
+
+/// Writes a uid as lower-case hexadecimal.
+struct Hex<'a>(&'a Uid);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A name in memory that is asked for once.
+fn text(name: fmt::Arguments<'_>) -> String {
+    let mut text = String::with_capacity(NAME_BYTES);
+    let written = fmt::Write::write_fmt(&mut text, name);
+    assert!(written.is_ok(), "a string takes whatever is written to it");
+    text
 }
 
 fn parse_hex(text: &str) -> Option<Uid> {

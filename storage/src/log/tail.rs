@@ -7,10 +7,12 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use model::offset::{LeaderEpoch, Offset};
 
+use crate::log::Records;
 use crate::store::ReadBudget;
+use crate::store::arena::Gather;
 
 /// Batches looked at one by one from the end.
 const NEWEST_LOOKED_AT: usize = 4;
@@ -37,6 +39,19 @@ pub(crate) struct TailBatch {
     pub(crate) chain_after: u64,
     /// The whole batch.
     pub(crate) bytes: Bytes,
+}
+
+/// What a reader asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// Offset in the first batch.
+    pub(crate) from: Offset,
+    /// Batches end below it.
+    pub(crate) upto: Offset,
+    /// Bytes in all.
+    pub(crate) budget: ReadBudget,
+    /// Bytes that were found elsewhere.
+    pub(crate) have: usize,
 }
 
 /// The batches, oldest first.
@@ -109,15 +124,14 @@ impl Tail {
             .take_while(move |batch| batch.last < upto)
     }
 
-    /// Adds whole batches from the one that contains `from`, all below `upto`, to `out`, as the budget
-    /// allows after `have` bytes; returns the bytes added.
-    pub(crate) fn read(
-        &self,
-        (from, upto): (Offset, Offset),
-        budget: ReadBudget,
-        have: usize,
-        out: &mut Vec<Bytes>,
-    ) -> usize {
+    /// Adds whole batches to `out`, many small ones in one piece; returns the bytes added.
+    pub(crate) fn read(&self, wanted: Wanted, gather: &mut Gather, out: &mut Records) -> usize {
+        let Wanted {
+            from,
+            upto,
+            budget,
+            have,
+        } = wanted;
         let (mut added, mut count) = (0, 0_usize);
         for batch in self.iter_from(from).take_while(|batch| batch.last < upto) {
             let total = have + added;
@@ -130,13 +144,16 @@ impl Tail {
         }
         let batches = self.iter_from(from).take(count);
         if count >= GATHER_COUNT_MIN && added / count < GATHER_BELOW_BYTES {
-            let mut gathered = BytesMut::with_capacity(added);
-            batches.for_each(|batch| gathered.extend_from_slice(&batch.bytes));
-            out.push(gathered.freeze());
+            out.push(gather.copy(added, batches.map(|batch| &batch.bytes)));
         } else {
             out.extend(batches.map(|batch| batch.bytes.clone()));
         }
         added
+    }
+
+    /// Batches below `upto`, which is a batch boundary.
+    pub(crate) fn count_below(&self, upto: Offset) -> usize {
+        self.batches.partition_point(|batch| batch.last < upto)
     }
 
     /// Removes every batch below `upto`, which is a batch boundary, oldest first.

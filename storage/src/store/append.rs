@@ -6,14 +6,16 @@
 //! bytes, so that recovery computes the same.
 //! Source: reliability.md 2.2 (routing rule), architecture.md section 6 steps 6 and 7.
 
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use model::batch::{BatchInfo, stamp_offset_epoch};
 use model::limits::{JOURNAL_APPEND_BYTES_MAX, TAIL_FLUSH_BYTES};
 use model::offset::Offset;
 use model::time::{Instant, Now};
-use std::time::Duration;
 
-use super::{Appended, LogId, Store};
+use super::{Appended, LogId, Store, StoreEvent};
 use crate::format::chain;
 use crate::io::IoError;
 use crate::log::Durability;
@@ -39,7 +41,8 @@ impl Store {
         if self.space.is_refusing() {
             return Err(IoError::NoSpace);
         }
-        let log = self.logs.get(&id).ok_or(IoError::NotFound)?;
+        let (threshold, wall_ms) = (self.flush_threshold(), self.retention.wall_ms(now));
+        let log = self.logs.get_mut(&id).ok_or(IoError::NotFound)?;
         let base = log.log_end;
         let end = base
             .checked_add(u64::from(info.last_offset_delta) + 1)
@@ -55,35 +58,28 @@ impl Store {
             last_offset.next() == end,
             "header and info agree on the number of offsets"
         );
-        self.accept(now, id, &stamped, bytes);
-        Ok(Appended {
-            base_offset: base,
-            last_offset,
-        })
-    }
-
-    fn accept(&mut self, now: Now, id: LogId, info: &BatchInfo, bytes: Bytes) {
-        let threshold = self.flush_threshold();
-        let wall_ms = self.retention.wall_ms(now);
-        let Some(log) = self.logs.get_mut(&id) else {
-            return;
-        };
         let len = bytes.len();
-        log.take_batch(wall_ms, info, bytes);
+        log.take_batch(wall_ms, &stamped, bytes);
         if log.unflushed_bytes == len {
             log.unflushed_since = now.instant;
             self.unflushed_logs += 1;
         }
         self.unflushed_bytes += len;
+        let age = Duration::from_millis(self.config.tail_age_ms);
+        log.arm_age_timer(age, &mut self.age_timers);
         let is_large = len > JOURNAL_APPEND_BYTES_MAX || log.unflushed_bytes >= threshold;
-        let durability = log.config.durability;
-        self.arm_age_timer(id);
-        match durability {
-            _ if is_large => self.want_flush(id),
-            Durability::Disk => self.mark_dirty(id),
-            Durability::Memory => self.arm_memory_timer(now.instant, id),
+        match log.config.durability {
+            _ if is_large => log.want_flush(&mut self.flush_list),
+            Durability::Disk => log.mark_dirty(&mut self.dirty),
+            Durability::Memory => log.arm_memory_timer(now.instant, &mut self.memory_timers),
         }
-        self.raise_memory_watermark(id);
+        if log.config.durability == Durability::Memory && log.raise_high_watermark() {
+            log.emit_advanced(&mut self.events);
+        }
+        Ok(Appended {
+            base_offset: base,
+            last_offset,
+        })
     }
 
     /// Bytes a tail may hold before it is written to its segment.
@@ -94,66 +90,67 @@ impl Store {
 
     /// Everything of this log goes to a segment as soon as one is ready.
     pub(super) fn want_flush(&mut self, id: LogId) {
-        let Some(log) = self.logs.get_mut(&id) else {
-            return;
-        };
-        log.flush_target = log.log_end;
-        if log.flush_target > log.flushing_upto && !log.listed.is_flush {
-            log.listed.is_flush = true;
-            self.flush_list.push_back(id);
+        if let Some(log) = self.logs.get_mut(&id) {
+            log.want_flush(&mut self.flush_list);
         }
     }
 
     /// The next journal group takes what this log handed to nobody yet.
     pub(super) fn mark_dirty(&mut self, id: LogId) {
-        let Some(log) = self.logs.get_mut(&id) else {
-            return;
-        };
-        if log.routed_upto < log.log_end && !log.listed.is_dirty {
-            log.listed.is_dirty = true;
-            self.dirty.push_back(id);
-        }
-    }
-
-    fn raise_memory_watermark(&mut self, id: LogId) {
-        let Some(log) = self.logs.get_mut(&id) else {
-            return;
-        };
-        let is_higher = match log.config.durability {
-            Durability::Disk => false,
-            Durability::Memory => log.raise_high_watermark(),
-        };
-        if is_higher {
-            self.emit_advanced(id);
+        if let Some(log) = self.logs.get_mut(&id) {
+            log.mark_dirty(&mut self.dirty);
         }
     }
 
     pub(super) fn arm_age_timer(&mut self, id: LogId) {
         let age = Duration::from_millis(self.config.tail_age_ms);
-        let Some(log) = self.logs.get_mut(&id) else {
-            return;
-        };
-        // Whoever is to be flushed now is driven by completions, not by time.
-        let is_flushing = log.flush_target > log.flushing_upto;
-        if log.unflushed_bytes > 0 && !is_flushing && !log.listed.is_age_timed {
-            log.listed.is_age_timed = true;
-            self.age_timers.insert((log.unflushed_since.after(age), id));
-        }
-    }
-
-    fn arm_memory_timer(&mut self, now: Instant, id: LogId) {
-        let Some(log) = self.logs.get_mut(&id) else {
-            return;
-        };
-        if !log.listed.is_memory_timed {
-            log.listed.is_memory_timed = true;
-            let wait = Duration::from_millis(u64::from(log.config.flush_interval_ms));
-            self.memory_timers.insert((now.after(wait), id));
+        if let Some(log) = self.logs.get_mut(&id) {
+            log.arm_age_timer(age, &mut self.age_timers);
         }
     }
 }
 
 impl Log {
+    fn want_flush(&mut self, list: &mut VecDeque<LogId>) {
+        self.flush_target = self.log_end;
+        if self.flush_target > self.flushing_upto && !self.listed.is_flush {
+            self.listed.is_flush = true;
+            list.push_back(self.id);
+        }
+    }
+
+    fn mark_dirty(&mut self, list: &mut VecDeque<LogId>) {
+        if self.routed_upto < self.log_end && !self.listed.is_dirty {
+            self.listed.is_dirty = true;
+            list.push_back(self.id);
+        }
+    }
+
+    fn arm_age_timer(&mut self, age: Duration, timers: &mut BTreeSet<(Instant, LogId)>) {
+        // Whoever is to be flushed now is driven by completions, not by time.
+        let is_flushing = self.flush_target > self.flushing_upto;
+        if self.unflushed_bytes > 0 && !is_flushing && !self.listed.is_age_timed {
+            self.listed.is_age_timed = true;
+            timers.insert((self.unflushed_since.after(age), self.id));
+        }
+    }
+
+    fn arm_memory_timer(&mut self, now: Instant, timers: &mut BTreeSet<(Instant, LogId)>) {
+        if !self.listed.is_memory_timed {
+            self.listed.is_memory_timed = true;
+            let wait = Duration::from_millis(u64::from(self.config.flush_interval_ms));
+            timers.insert((now.after(wait), self.id));
+        }
+    }
+
+    /// Tells the broker, once until it listens, that the high watermark rose.
+    pub(super) fn emit_advanced(&mut self, events: &mut VecDeque<StoreEvent>) {
+        if !self.listed.is_advanced {
+            self.listed.is_advanced = true;
+            events.push_back(StoreEvent::Advanced(self.id));
+        }
+    }
+
     /// Takes a stamped batch as the newest.
     pub(crate) fn take_batch(&mut self, wall_ms: i64, info: &BatchInfo, bytes: Bytes) {
         let base = info.base_offset;

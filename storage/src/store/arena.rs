@@ -1,22 +1,87 @@
-//! Memory of small batches, gathered so that they do not pin the buffer they were received in.
+//! Memory of small batches: where they are kept, and where answers are gathered from them.
 //!
-//! Owns: the chunk that small batches are copied to.
+//! Owns: the chunks that small batches are copied to when they arrive and when they leave.
 //! Never: copies large batches; those keep their own buffer.
-//! Invariants: a chunk is freed when the last batch in it is.
+//! Invariants: what was cut from a chunk is never written again while somebody holds it; chunks that nobody holds are
+//! used again, and at most a fixed number of them is remembered.
 //! Source: architecture.md A3.
+
+use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-/// Bytes of one chunk.
+/// Bytes of one chunk of batches.
 const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Full chunks of batches that are remembered.
+const CHUNKS_MAX: usize = 16;
 
 /// Batches below this are copied: a 100 byte batch must not keep a 64 KiB receive buffer alive.
 pub(crate) const COPY_BELOW_BYTES: usize = 16 * 1024;
 
-/// The present chunk.
-#[derive(Debug, Default)]
+/// Bytes of one chunk of answers: whoever reads one answer slowly keeps this much.
+const ANSWERS_BYTES: usize = 64 * 1024;
+
+/// Full chunks of answers that are remembered.
+const ANSWERS_MAX: usize = 8;
+
+/// Answers above this get memory of their own: the copy costs more than the allocation, and a chunk would hold few.
+const GATHER_UPTO_BYTES: usize = 16 * 1024;
+
+/// Chunks of one size, of which one is being filled.
+#[derive(Debug)]
+struct Chunks {
+    bytes: usize,
+    count_max: usize,
+    present: BytesMut,
+    /// Full ones, oldest first: it is the likeliest to be held by nobody any more.
+    full: VecDeque<BytesMut>,
+}
+
+impl Chunks {
+    fn new(bytes: usize, count_max: usize) -> Self {
+        Self {
+            bytes,
+            count_max,
+            present: BytesMut::with_capacity(bytes),
+            full: VecDeque::with_capacity(count_max),
+        }
+    }
+
+    /// A chunk with room for `len` more bytes; at most the size of one.
+    fn with_room(&mut self, len: usize) -> &mut BytesMut {
+        assert!(len <= self.bytes, "a piece fits a chunk");
+        if self.present.capacity() - self.present.len() < len {
+            self.change();
+        }
+        &mut self.present
+    }
+
+    fn change(&mut self) {
+        let bytes = self.bytes;
+        let free = self.full.iter_mut().position(|old| old.try_reclaim(bytes));
+        let next = free.and_then(|at| self.full.remove(at));
+        let next = next.unwrap_or_else(|| BytesMut::with_capacity(bytes));
+        let old = std::mem::replace(&mut self.present, next);
+        // A list that is full keeps the oldest: they come back first.
+        if self.full.len() < self.count_max {
+            self.full.push_back(old);
+        }
+    }
+}
+
+/// Where small batches are kept.
+#[derive(Debug)]
 pub(crate) struct Arena {
-    chunk: BytesMut,
+    chunks: Chunks,
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self {
+            chunks: Chunks::new(CHUNK_BYTES, CHUNKS_MAX),
+        }
+    }
 }
 
 impl Arena {
@@ -25,11 +90,41 @@ impl Arena {
         if batch.len() >= COPY_BELOW_BYTES {
             return batch.freeze();
         }
-        if self.chunk.capacity() - self.chunk.len() < batch.len() {
-            self.chunk = BytesMut::with_capacity(CHUNK_BYTES);
+        let chunk = self.chunks.with_room(batch.len());
+        chunk.extend_from_slice(&batch);
+        chunk.split().freeze()
+    }
+}
+
+/// Where answers are gathered.
+#[derive(Debug)]
+pub(crate) struct Gather {
+    chunks: Chunks,
+}
+
+impl Default for Gather {
+    fn default() -> Self {
+        Self {
+            chunks: Chunks::new(ANSWERS_BYTES, ANSWERS_MAX),
         }
-        self.chunk.extend_from_slice(&batch);
-        self.chunk.split().freeze()
+    }
+}
+
+impl Gather {
+    /// Copies pieces of `len` bytes in all together.
+    pub(crate) fn copy<'a>(
+        &mut self,
+        len: usize,
+        pieces: impl Iterator<Item = &'a Bytes>,
+    ) -> Bytes {
+        if len > GATHER_UPTO_BYTES {
+            let mut own = BytesMut::with_capacity(len);
+            pieces.for_each(|piece| own.extend_from_slice(piece));
+            return own.freeze();
+        }
+        let chunk = self.chunks.with_room(len);
+        pieces.for_each(|piece| chunk.extend_from_slice(piece));
+        chunk.split().freeze()
     }
 }
 

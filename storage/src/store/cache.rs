@@ -12,6 +12,7 @@ use bytes::Bytes;
 use model::offset::Offset;
 use model::time::Instant;
 
+use crate::log::Records;
 use crate::store::{LogId, ReadBudget};
 
 /// Memory of an entry besides its batches, estimated.
@@ -39,6 +40,15 @@ pub(crate) struct CachedBlock {
 }
 
 impl CachedBlock {
+    /// A block that so many batches will be in, and so many pieces of memory.
+    pub(crate) fn with_capacity(pieces: usize, batches: usize) -> Self {
+        Self {
+            pieces: Vec::with_capacity(pieces),
+            batches: Vec::with_capacity(batches),
+            bytes: 0,
+        }
+    }
+
     /// Adds a piece of memory that batches lie in; returns its index.
     pub(crate) fn push_piece(&mut self, piece: Bytes) -> usize {
         self.bytes += piece.len();
@@ -80,7 +90,7 @@ impl CachedBlock {
         (from, upto): (Offset, Offset),
         budget: ReadBudget,
         have: usize,
-        out: &mut Vec<Bytes>,
+        out: &mut Records,
     ) -> (usize, Offset) {
         let (mut added, mut next) = (0, from);
         let mut open: Option<(usize, usize, usize)> = None;

@@ -372,7 +372,9 @@ impl Log {
 
     /// Moves the batches of a durable group out of the tail, for the cache.
     fn take_block(&mut self, group: &GroupInFlight) -> CachedBlock {
-        let mut block = CachedBlock::default();
+        let batches = self.tail.count_below(group.upto);
+        let pieces = group.payload.as_ref().map_or(batches, |_| 1);
+        let mut block = CachedBlock::with_capacity(pieces, batches);
         let gathered = group
             .payload
             .clone()

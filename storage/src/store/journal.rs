@@ -175,13 +175,18 @@ impl Journal {
 
     /// Whether a file for later is missing although the present one is half used.
     pub(crate) fn wants_spare(&self) -> bool {
-        let has_next = self.files.values().any(|file| match file.phase {
+        let is_needed = self.present_file().is_none_or(JournalFile::is_half_full);
+        // Asked in every round: the files are only looked through if it matters.
+        is_needed && self.files.len() < FILES_MAX && !self.has_next()
+    }
+
+    /// Whether a file for later is there or on its way.
+    fn has_next(&self) -> bool {
+        self.files.values().any(|file| match file.phase {
             FilePhase::Creating | FilePhase::Spare => true,
             FilePhase::Heading | FilePhase::Registering => true,
             FilePhase::Present | FilePhase::Full | FilePhase::Retiring => false,
-        });
-        let is_needed = self.present_file().is_none_or(JournalFile::is_half_full);
-        is_needed && !has_next && self.files.len() < FILES_MAX
+        })
     }
 
     /// A file that may become present.

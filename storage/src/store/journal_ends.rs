@@ -30,8 +30,8 @@ pub(crate) struct RecentEnds {
     groups: VecDeque<Past>,
     /// Bytes of the lineage so far.
     position: u64,
-    /// An emptied list, kept for its memory.
-    spare: Vec<(LogId, Offset)>,
+    /// Emptied lists, kept for their memory; never more than there were groups at once.
+    spare: Vec<Vec<(LogId, Offset)>>,
     /// What the newest group said, kept for its memory.
     said: Ends,
 }
@@ -44,16 +44,18 @@ impl RecentEnds {
             && let Some(mut gone) = self.groups.pop_front()
         {
             gone.logs.clear();
-            self.spare = gone.logs;
+            self.spare.push(gone.logs);
         }
         self.said.covers_from = self.groups.front()?.seq;
         let logs = &mut self.said.logs;
         logs.clear();
-        logs.extend(
-            self.groups
-                .iter()
-                .flat_map(|past| past.logs.iter().copied()),
-        );
+        for (log, end) in self.groups.iter().flat_map(|past| &past.logs) {
+            // One busy log is in group after group: it is not worth sorting.
+            match logs.last_mut().filter(|newest| newest.0 == *log) {
+                Some(newest) => newest.1 = *end,
+                None => logs.push((*log, *end)),
+            }
+        }
         logs.sort_unstable();
         // The later of two has the higher offset; the earlier one is kept, with it.
         logs.dedup_by(|later, kept| {
@@ -72,7 +74,7 @@ impl RecentEnds {
         (seq, len): (u64, u32),
         ends: impl Iterator<Item = (LogId, Offset)>,
     ) {
-        let mut logs = std::mem::take(&mut self.spare);
+        let mut logs = self.spare.pop().unwrap_or_default();
         logs.extend(ends);
         self.groups.push_back(Past {
             seq,

@@ -12,7 +12,7 @@ use model::offset::Offset;
 use model::prng::Prng;
 use model::time::Now;
 
-use super::arena::Arena;
+use super::arena::{Arena, Gather};
 use super::cache::BlockCache;
 use super::index_load::IndexLoads;
 use super::journal::Journal;
@@ -87,6 +87,7 @@ impl Store {
             outbox,
             events: VecDeque::new(),
             arena: Arena::default(),
+            gather: Gather::default(),
             journal,
             manifest,
             cache: BlockCache::new(config.cache_bytes_max),

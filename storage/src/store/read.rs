@@ -23,9 +23,10 @@ use crate::format::Uid;
 use crate::format::manifest::Record;
 use crate::format::segment::{GROUP_HEADER_BYTES, GroupHeader, SegmentGroup};
 use crate::io::{FileKey, IoError, IoOutcome};
-use crate::log::ReadOutcome;
 use crate::log::index::IndexBlock;
 use crate::log::state::Hole;
+use crate::log::tail::Wanted;
+use crate::log::{ReadOutcome, Records};
 
 /// Block reads under way at once.
 const READS_MAX: usize = 64;
@@ -97,7 +98,7 @@ impl Store {
         let upto = upto.min(log.log_end);
         let tail_start = log.tail.first_offset().unwrap_or(log.log_end);
         let mut next = from.max(log.log_start);
-        let (mut records, mut bytes) = (Vec::new(), 0);
+        let (mut records, mut bytes) = (Records::new(), 0);
         while next < upto && next < tail_start {
             let Some(block) = self.cache.find(id, next) else {
                 if bytes > 0 {
@@ -120,7 +121,13 @@ impl Store {
             && next < upto
             && let Some(log) = self.logs.get(&id)
         {
-            bytes += log.tail.read((next, upto), budget, bytes, &mut records);
+            let wanted = Wanted {
+                from: next,
+                upto,
+                budget,
+                have: bytes,
+            };
+            bytes += log.tail.read(wanted, &mut self.gather, &mut records);
         } else {
             self.read_ahead(now, id, next);
         }

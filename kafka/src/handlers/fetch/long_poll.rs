@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use api::command::{Fetch, Isolation};
 use api::error::{PartitionError, ReadError};
-use api::reply::Fetched;
+use api::reply::{Fetched, Records};
 use api::{Command, Reply, SessionError};
 use bytes::Bytes;
 use model::limits::BATCH_BYTES_DEFAULT;
@@ -57,7 +57,7 @@ pub(super) struct Progress {
     /// What the last answer said, without its records.
     pub(super) view: Option<Result<Fetched, ReadError>>,
     /// Records of all its answers.
-    pub(super) records: Vec<Bytes>,
+    pub(super) records: Records,
     bytes: u64,
     topic: usize,
     // Bytes the unanswered command may return.
@@ -99,7 +99,7 @@ impl LongPoll {
             .map(|(asked, topic)| Progress {
                 asked: asked.clone(),
                 view: None,
-                records: Vec::new(),
+                records: Records::new(),
                 bytes: 0,
                 topic,
                 reserved: None,

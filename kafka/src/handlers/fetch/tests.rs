@@ -52,7 +52,7 @@ fn request(version: i16, partitions: usize) -> WireRequest {
 fn fetched(records: Vec<Bytes>) -> Reply {
     Reply::Fetched(Ok(Fetched {
         bytes: records.iter().map(Bytes::len).sum(),
-        records,
+        records: records.into(),
         high_watermark: Offset::new(50),
         last_stable: Offset::new(40),
         log_start: Offset::new(5),

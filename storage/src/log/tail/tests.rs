@@ -26,17 +26,17 @@ const STRICT: bool = false;
 
 fn lengths(from: u64, upto: u64, budget: (usize, bool)) -> Vec<usize> {
     let (bytes_max, at_least_one) = budget;
-    let mut out = Vec::new();
-    let range = (Offset::new(from), Offset::new(upto));
-    let added = tail().read(
-        range,
-        ReadBudget {
+    let mut out = Records::new();
+    let wanted = Wanted {
+        from: Offset::new(from),
+        upto: Offset::new(upto),
+        budget: ReadBudget {
             bytes_max,
             at_least_one,
         },
-        0,
-        &mut out,
-    );
+        have: 0,
+    };
+    let added = tail().read(wanted, &mut Gather::default(), &mut out);
     assert_eq!(added, out.iter().map(Bytes::len).sum::<usize>());
     out.iter().map(Bytes::len).collect()
 }

@@ -32,3 +32,46 @@ fn batches_survive_the_change_of_chunk() {
             .all(|(bytes, n)| bytes.iter().all(|byte| *byte == n))
     );
 }
+
+#[test]
+fn chunk_that_nobody_holds_is_used_again() {
+    let mut arena = Arena::default();
+    let batch = || BytesMut::from(&vec![1; COPY_BELOW_BYTES - 1][..]);
+    let first = arena.keep(batch()).as_ptr();
+    let is_again = (0..1_000).any(|_| arena.keep(batch()).as_ptr() == first);
+    assert!(is_again);
+}
+
+#[test]
+fn chunk_is_not_written_again_while_a_batch_in_it_is_held() {
+    let mut arena = Arena::default();
+    let held = arena.keep(BytesMut::from(&[7; 100][..]));
+    for _ in 0..1_000 {
+        arena.keep(BytesMut::from(&vec![1; COPY_BELOW_BYTES - 1][..]));
+    }
+    assert_eq!(held, Bytes::from(vec![7; 100]));
+}
+
+#[test]
+fn chunks_that_are_remembered_are_bounded() {
+    let mut arena = Arena::default();
+    let held: Vec<Bytes> = (0..1_000)
+        .map(|_| arena.keep(BytesMut::from(&vec![1; COPY_BELOW_BYTES - 1][..])))
+        .collect();
+    assert_eq!(held.len(), 1_000);
+    assert_eq!(arena.chunks.full.len(), CHUNKS_MAX);
+}
+
+#[test]
+fn gathered_answers_keep_their_bytes_whatever_their_size() {
+    let mut gather = Gather::default();
+    let answers: Vec<(Bytes, usize)> = (1..200)
+        .map(|n| {
+            let pieces: Vec<Bytes> = (0..n).map(|_| Bytes::from(vec![7; 100])).collect();
+            (gather.copy(n * 100, pieces.iter()), n * 100)
+        })
+        .collect();
+    for (answer, len) in answers {
+        assert_eq!(answer, Bytes::from(vec![7; len]));
+    }
+}

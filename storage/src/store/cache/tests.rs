@@ -23,7 +23,7 @@ fn block(base: u64, batches: u64, batch_bytes: usize) -> CachedBlock {
 }
 
 fn read(cache: &mut BlockCache, from: u64, bytes_max: usize) -> Option<Vec<usize>> {
-    let mut out = Vec::new();
+    let mut out = Records::new();
     let budget = ReadBudget {
         bytes_max,
         at_least_one: true,
