@@ -302,7 +302,12 @@ fn interleave(mut written: Bytes, cuts: &[usize], answers: Vec<PartitionAnswer>)
         assert!(*cut >= taken, "cuts rise");
         chunks.push(written.split_to(cut - taken));
         taken = *cut;
-        chunks.extend(answer.records);
+        if answer.records.spilled() {
+            // A long list is moved as a whole.
+            chunks.append(&mut answer.records.into_vec());
+        } else {
+            chunks.extend(answer.records);
+        }
     }
     chunks.push(written);
     chunks

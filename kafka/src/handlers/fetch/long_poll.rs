@@ -245,7 +245,10 @@ impl LongPoll {
                 self.is_urgent |= fetched.diverging.is_some();
                 let mut records = std::mem::take(&mut fetched.records);
                 let bytes: usize = records.iter().map(Bytes::len).sum();
-                records.retain(|chunk| !chunk.is_empty());
+                // To retain all is not free.
+                if records.iter().any(Bytes::is_empty) {
+                    records.retain(|chunk| !chunk.is_empty());
+                }
                 if part.records.is_empty() {
                     part.records = records;
                 } else {
