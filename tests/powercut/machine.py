@@ -16,6 +16,8 @@ from broker import Broker, wait_until  # noqa: E402, F401
 from wire import Wire  # noqa: E402, F401
 
 DISK_BYTES = 512 << 20
+# Longest request of a loop device; the recording disk takes it in one piece.
+REQUEST_KIB = 512
 MAKE = {
     "ext4": ["mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"],
     "xfs": ["mkfs.xfs", "-q", "-f", "-K"],
@@ -50,6 +52,10 @@ class Mounted:
         self.where.mkdir(exist_ok=True)
         self.kind = kind
         self.loop = run("losetup", "--direct-io=on", "--find", "--show", image)
+        # A longer request comes to the recording disk in pieces. When a later piece fails, the loop device is told of a
+        # short write and takes it for a whole one, which no real disk does.
+        queue = pathlib.Path("/sys/block") / pathlib.Path(self.loop).name / "queue"
+        (queue / "max_sectors_kb").write_text(str(REQUEST_KIB))
 
     def make(self):
         """Makes the file system."""
