@@ -45,6 +45,11 @@ pub(crate) fn split_ticket(ticket: Ticket) -> (RequestSeq, u32) {
     (RequestSeq(ticket.0 >> INDEX_BITS), index)
 }
 
+/// The place of the command `index` of a request; `None` if it made no such command.
+pub(crate) fn at_index<T>(places: &mut [T], index: u32) -> Option<&mut T> {
+    places.get_mut(usize::try_from(index).ok()?)
+}
+
 /// What never changes while a request is answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exchange {
@@ -480,9 +485,7 @@ where
         index: u32,
         reply: Reply,
     ) -> Result<Option<Response>, SessionError> {
-        let place = usize::try_from(index)
-            .ok()
-            .and_then(|index| self.fan.answers.get_mut(index));
+        let place = at_index(&mut self.fan.answers, index);
         let (Some(place @ None), Some(answer)) = (place, (self.take)(reply)) else {
             return Err(call.unexpected());
         };

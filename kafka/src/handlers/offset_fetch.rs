@@ -23,7 +23,7 @@ use crate::codec::message::offset_fetch_request::{
 };
 use crate::error_map::{self, Code};
 use crate::frame::Request;
-use crate::gather::{Call, Gather, Response, Step, Work};
+use crate::gather::{Call, Gather, Response, Step, Work, at_index};
 
 /// First version that names topics by id.
 const FIRST_BY_ID: i16 = 10;
@@ -119,9 +119,7 @@ impl Lookup {
         index: u32,
         answer: Answer,
     ) -> Result<Option<Response>, SessionError> {
-        let place = usize::try_from(index)
-            .ok()
-            .and_then(|index| self.answers.get_mut(index));
+        let place = at_index(&mut self.answers, index);
         let Some(place @ None) = place else {
             return Err(call.unexpected());
         };

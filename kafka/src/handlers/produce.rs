@@ -27,7 +27,7 @@ use crate::codec::produce::{
 };
 use crate::error_map::{self, Code};
 use crate::frame::Request;
-use crate::gather::{Call, Gather, Refusal, Response, Step, Work, malformed};
+use crate::gather::{Call, Gather, Refusal, Response, Step, Work, at_index, malformed};
 use crate::limits::{INSPECT_BYTES_BASE, INSPECT_RATIO_MAX};
 
 /// First version that may carry zstd.  spec: KIP-110
@@ -194,9 +194,7 @@ impl Gather for Appends {
         index: u32,
         reply: Reply,
     ) -> Result<Option<Response>, SessionError> {
-        let part = usize::try_from(index)
-            .ok()
-            .and_then(|index| self.parts.get_mut(index));
+        let part = at_index(&mut self.parts, index);
         let outcome = part.map(|part| &mut part.outcome);
         let (Some(outcome @ None), Reply::Appended(result)) = (outcome, reply) else {
             return Err(call.unexpected());
