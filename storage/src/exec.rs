@@ -105,12 +105,6 @@ pub trait Disk {
     /// # Errors
     /// The device failed.
     fn rename(&mut self, from: &str, to: &str) -> Result<(), IoError>;
-    /// Gives back what a file holds from `len` on; nothing happens to a shorter one. For space only: it need
-    /// not be durable, so nothing may rest on it.
-    ///
-    /// # Errors
-    /// `NotFound`, or the device failed.
-    fn truncate(&mut self, path: &str, len: u64) -> Result<(), IoError>;
     /// Removes a file; not an error if missing.
     ///
     /// # Errors

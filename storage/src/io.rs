@@ -108,7 +108,8 @@ pub enum FileOp {
         /// Relative path.
         path: String,
     },
-    /// Cut a file that will not be written again to `len` bytes. Nothing depends on it.
+    /// Cut a file that will not be written again to `len` bytes, to give room back. Nothing depends on it: it need not
+    /// be durable.
     Truncate {
         /// Relative path.
         path: String,

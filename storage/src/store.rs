@@ -174,6 +174,8 @@ pub struct Store {
     creates_under_way: usize,
     /// Logs that want one and wait for their turn.
     create_queue: VecDeque<LogId>,
+    /// Sealed segments of earlier starts with prepared zeros behind their end.
+    surplus: VecDeque<SegmentAt>,
     reads: Reads,
     index_loads: IndexLoads,
     /// Logs with batches that were handed to nobody yet.

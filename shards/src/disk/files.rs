@@ -2,7 +2,7 @@
 //!
 //! Owns: every call that may wait inside the file system: create, fill, open, rename, unlink.
 //! Never: is waited for by a data core.
-//! Invariants: what is reported done is durable, directory entries included; requests take effect in order of arrival.
+//! Invariants: what is reported done is durable, directory entries included, but for a cut; requests take effect in order of arrival.
 //! Source: reliability.md 2.1; runtime.md section 6.5; performance.md section 2 (unlink in steps).
 
 use std::fs::File;
@@ -332,22 +332,14 @@ fn load(root: &Path, path: &str, len_max: u64) -> io::Result<Vec<u8>> {
     Ok(contents)
 }
 
-/// Cuts a file to `len` bytes if it is longer, durably.
+/// Cuts a file to `len` bytes if it is longer, to give room back. A loss of power may undo it: nothing depends on it,
+/// and a flush would commit the file system's journal under everybody's writes.
 fn truncate(root: &Path, path: &str, len: u64) -> io::Result<()> {
-    match cut(root, path, len)? {
-        Some(file) => file.sync_all(),
-        None => Ok(()),
-    }
-}
-
-/// Cuts a file to `len` bytes; gives it if it was longer. A loss of power may undo it.
-pub(super) fn cut(root: &Path, path: &str, len: u64) -> io::Result<Option<File>> {
     let file = File::options().write(true).open(resolve(root, path)?)?;
-    if file.metadata()?.len() <= len {
-        return Ok(None);
+    if file.metadata()?.len() > len {
+        file.set_len(len)?;
     }
-    file.set_len(len)?;
-    Ok(Some(file))
+    Ok(())
 }
 
 /// Removes a file in small steps, then its directory if that is empty.

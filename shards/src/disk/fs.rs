@@ -3,7 +3,7 @@
 //! Owns: [`FsDisk`].
 //! Never: is used while a core serves.
 //! Invariants: the file system is flushed before anything is read, so that no decision rests on bytes a
-//! crashed predecessor never made durable; every change but a cut for space is durable when the call returns.
+//! crashed predecessor never made durable; every change is durable when the call returns.
 //! Source: reliability.md 2.1, 2.5.
 
 use std::cell::{Cell, RefCell};
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use storage::IoError;
 use storage::exec::{DirEntry, Disk};
 
-use super::files::{create, cut, remove, resolve, sync_parent};
+use super::files::{create, remove, resolve, sync_parent};
 use super::io_error_of;
 use super::lock::{DirectoryLock, LockError};
 
@@ -221,15 +221,6 @@ impl Disk for FsDisk {
             .and_then(|()| sync_parent(&target))
             .and_then(|()| sync_parent(&source));
         moved.map_err(|error| io_error_of(&error))
-    }
-
-    fn truncate(&mut self, path: &str, len: u64) -> Result<(), IoError> {
-        self.check_access()?;
-        self.forget(path);
-        // One for each partition at a start after a kill: a flush each would take most of it.
-        cut(&self.root, path, len)
-            .map(drop)
-            .map_err(|error| io_error_of(&error))
     }
 
     fn remove(&mut self, path: &str) -> Result<(), IoError> {

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use model::limits::BLOCK_BYTES;
 use model::offset::{LeaderEpoch, Offset};
 
 use super::Disk;
@@ -21,6 +22,7 @@ use super::producer_rebuild::{ProducerRebuild, load_snapshot};
 use super::recovered::RecoveredSegment;
 use super::segment_batches::{BatchDepth, ReadBatch};
 use super::segment_walk::{Expected, WalkedSegment, walk_segment};
+use super::stream::is_zero;
 use crate::format::layout::segment_path;
 use crate::format::manifest::Record;
 use crate::log::epochs::EpochTable;
@@ -160,7 +162,10 @@ impl LogScan {
                 && with.depth == BatchDepth::Header
         });
         match trusted {
-            Some(seal) => self.trust(path, segment, seal),
+            Some(seal) => {
+                let zeroed_upto = zeros_behind(disk, &path, seal.valid_end..len);
+                self.trust((path, zeroed_upto), segment, seal);
+            }
             None => {
                 let expected = Expected {
                     path: &path,
@@ -207,11 +212,11 @@ impl LogScan {
         Ok(walked)
     }
 
-    fn trust(&mut self, path: String, segment: &SegmentState, seal: Seal) {
+    fn trust(&mut self, file: (String, u64), segment: &SegmentState, seal: Seal) {
         let epoch = self.epochs.at(segment.base).unwrap_or_default();
         self.advance(seal.upto, Some(seal.chain_after));
         if seal.groups > 0 {
-            self.segments.push(recovered(path, segment, seal, epoch));
+            self.segments.push(recovered(file, segment, seal, epoch));
         }
     }
 
@@ -280,7 +285,8 @@ impl LogScan {
             self.advance(upto, None);
         }
         let epoch = walked.first_epoch.unwrap_or_default();
-        let mut out = recovered(path, segment, walked.seal, epoch);
+        let file = (path, walked.zeroed_upto);
+        let mut out = recovered(file, segment, walked.seal, epoch);
         out.index = Some(walked.index);
         self.segments.push(out);
     }
@@ -322,7 +328,7 @@ impl LogScan {
         if let Some(seal) = segment.seal {
             let epoch = self.epochs.at(segment.base).unwrap_or_default();
             self.missing
-                .push(recovered(path.to_owned(), segment, seal, epoch));
+                .push(recovered((path.to_owned(), 0), segment, seal, epoch));
         } else {
             self.cut_short = Some(path.to_owned());
             self.records.push(Record::SegmentRemove {
@@ -370,8 +376,21 @@ pub(crate) fn note_epoch(epochs: &mut EpochTable, batch: &ReadBatch) {
     }
 }
 
+/// End of the prepared zeros in this part of a file, which lies behind a sealed segment's end: a start before this one
+/// was over before it gave them back.
+fn zeros_behind<D: Disk>(disk: &D, path: &str, behind: Range<u64>) -> u64 {
+    if behind.is_empty() {
+        return behind.start;
+    }
+    let next = disk.read(path, behind.start, BLOCK_BYTES);
+    match next.is_ok_and(|block| !block.is_empty() && is_zero(&block)) {
+        true => behind.end,
+        false => behind.start,
+    }
+}
+
 fn recovered(
-    path: String,
+    (path, zeroed_upto): (String, u64),
     segment: &SegmentState,
     seal: Seal,
     epoch: LeaderEpoch,
@@ -383,6 +402,7 @@ fn recovered(
         upto: seal.upto,
         epoch,
         valid_end: seal.valid_end,
+        zeroed_upto: zeroed_upto.max(seal.valid_end),
         chain_after: seal.chain_after,
         max_timestamp: seal.max_timestamp,
         groups: seal.groups,

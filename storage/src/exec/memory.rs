@@ -211,12 +211,6 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
-    fn truncate(&mut self, path: &str, len: u64) -> Result<(), IoError> {
-        let bytes = self.files.get_mut(path).ok_or(IoError::NotFound)?;
-        bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
-        Ok(())
-    }
-
     fn remove(&mut self, path: &str) -> Result<(), IoError> {
         self.forget_unreadable(path);
         self.files.remove(path);

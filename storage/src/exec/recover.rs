@@ -6,10 +6,9 @@
 //! manifest records in one pass, so a crash in the middle leads to the same verdicts again.
 //! Source: reliability.md 2.4 to 2.6.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use model::ids::ShardId;
-use model::limits::BLOCK_BYTES;
 use model::offset::Offset;
 use model::prng::Prng;
 
@@ -89,7 +88,6 @@ pub fn recover<D: Disk>(
     if !records.is_empty() {
         manifest.append(disk, &records)?;
     }
-    give_back(disk, &records, &logs)?;
     put_away(disk, &scans, &strays)?;
     remove_derived(disk, &scans, &logs)?;
     let unknown = strays.unknown.iter();
@@ -112,34 +110,6 @@ pub fn recover<D: Disk>(
         is_clean,
         report,
     })
-}
-
-/// Cuts the prepared zeros off segments that were sealed just now. They were open at the stop and take nothing any
-/// more; kept, every crash would leave a whole prepared segment per partition behind.
-///
-/// What follows a torn write is left for whoever wants to look at it.
-fn give_back<D: Disk>(
-    disk: &mut D,
-    records: &[Record],
-    logs: &[RecoveredLog],
-) -> Result<(), RecoverError> {
-    let sealed: BTreeSet<Uid> = records.iter().filter_map(sealed_uid).collect();
-    let segments = logs.iter().flat_map(|log| &log.segments);
-    for segment in segments.filter(|segment| sealed.contains(&segment.uid)) {
-        let next = disk.read(&segment.path, segment.valid_end, BLOCK_BYTES);
-        if next.is_ok_and(|block| !block.is_empty() && is_zero(&block)) {
-            let path = &segment.path;
-            disk.truncate(path, segment.valid_end).in_file(path)?;
-        }
-    }
-    Ok(())
-}
-
-fn sealed_uid(record: &Record) -> Option<Uid> {
-    let Record::SegmentSeal { uid, .. } = record else {
-        return None;
-    };
-    Some(*uid)
 }
 
 /// For names of rescued segments: the manifest's newest hash is never the same twice.

@@ -123,6 +123,9 @@ pub struct RecoveredSegment {
     pub epoch: LeaderEpoch,
     /// File position after its last group; nothing beyond counts (I12).
     pub valid_end: u64,
+    /// File position up to which nothing but prepared zeros follows, to be given back by whoever goes on;
+    /// `valid_end` if there are none, or if something else follows.
+    pub zeroed_upto: u64,
     /// Chain hash after its last batch.
     pub chain_after: u64,
     /// Largest timestamp, ms; -1 if none.

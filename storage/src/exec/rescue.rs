@@ -83,6 +83,7 @@ pub(crate) fn write_segment<D: Disk>(
         upto: last.read.info.end_offset(),
         epoch: first.read.info.leader_epoch.unwrap_or_default(),
         valid_end,
+        zeroed_upto: valid_end,
         chain_after: last.read.chain_after,
         max_timestamp,
         groups,

@@ -62,6 +62,8 @@ pub(crate) struct WalkedSegment {
     pub(crate) is_cut: bool,
     /// Whether the file was cut short, so that nobody knows how far it went.
     pub(crate) is_cut_short: bool,
+    /// End of the prepared zeros that follow its end.
+    pub(crate) zeroed_upto: u64,
     pub(crate) first_epoch: Option<LeaderEpoch>,
     /// Chain hash before each wanted offset that is a batch boundary in it.
     pub(crate) chains: BTreeMap<Offset, u64>,
@@ -102,6 +104,7 @@ pub(crate) fn walk_segment<D: Disk>(
             lost: Vec::new(),
             is_cut: false,
             is_cut_short: false,
+            zeroed_upto: FIRST_GROUP_POSITION,
             first_epoch: None,
             chains: BTreeMap::new(),
             batches: 0,
@@ -113,6 +116,7 @@ pub(crate) fn walk_segment<D: Disk>(
     walker.note_chain(expected.base, expected.chain);
     while walker.step(visit)? {}
     walker.note_cut_short()?;
+    walker.note_zeros()?;
     walker.finish();
     Ok(walker.out)
 }
@@ -281,6 +285,19 @@ impl<D: Disk> Walker<'_, '_, D> {
             let what = format!("the file is cut short: groups from {number} on may be missing");
             self.find(Severity::Damage, len, what);
         }
+        Ok(())
+    }
+
+    /// Prepared zeros behind the last group. What follows a torn write is left for whoever wants to look at it.
+    fn note_zeros(&mut self) -> Result<(), IoError> {
+        let block = self.stream.bytes(self.position, BLOCK_BYTES)?;
+        let is_prepared = !block.is_empty() && is_zero(block);
+        // A block that the device refuses reads as zeros.
+        let is_prepared = is_prepared && self.stream.unreadable.count == 0;
+        self.out.zeroed_upto = match is_prepared {
+            true => self.stream.len(),
+            false => self.position,
+        };
         Ok(())
     }
 

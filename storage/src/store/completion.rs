@@ -41,6 +41,7 @@ impl Store {
                 IoOutcome::Done { .. } | IoOutcome::Space { .. } => self.segment_opened(now, at),
             },
             Purpose::Derived | Purpose::Cleanup => {}
+            Purpose::GiveBack => self.give_back_next(),
             Purpose::Space => match outcome {
                 IoOutcome::Space { free, total } => self.space_reported(now, free, total),
                 IoOutcome::Written | IoOutcome::Bytes(_) => self.space_unknown(now),

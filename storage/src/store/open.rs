@@ -69,6 +69,7 @@ impl Store {
             store.adopt(now, log);
         }
         store.retire_old_files();
+        store.give_back_next();
         store
     }
 
@@ -95,6 +96,7 @@ impl Store {
             opening: BTreeMap::new(),
             creates_under_way: 0,
             create_queue: VecDeque::new(),
+            surplus: VecDeque::new(),
             reads: Reads::default(),
             index_loads: IndexLoads::default(),
             dirty: VecDeque::new(),
@@ -128,7 +130,12 @@ impl Store {
         for segment in &recovered.segments {
             let key = SegmentKey(self.next_segment);
             self.next_segment += 1;
-            log.segments.push_back(adopt_segment(now, key, segment));
+            let segment = adopt_segment(now, key, segment);
+            if segment.len > segment.end {
+                let segment = segment.key;
+                self.surplus.push_back(SegmentAt { log: id, segment });
+            }
+            log.segments.push_back(segment);
         }
         for segment in &recovered.missing {
             let key = SegmentKey(self.next_segment);
@@ -262,7 +269,7 @@ fn adopt_segment(now: Now, key: SegmentKey, recovered: &RecoveredSegment) -> Seg
         is_opening: false,
         closed_until: None,
         is_extending: false,
-        len: recovered.valid_end,
+        len: recovered.zeroed_upto,
         position: recovered.valid_end,
         next_group: recovered.groups,
         durable_groups: recovered.groups,

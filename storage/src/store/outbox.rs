@@ -61,6 +61,8 @@ pub(crate) enum Purpose {
     Derived,
     /// A file is removed, cut to what is used, or closed, which nothing depends on.
     Cleanup,
+    /// A segment of an earlier start is cut to what is used.
+    GiveBack,
     /// Free space of the device.
     Space,
 }

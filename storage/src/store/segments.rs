@@ -367,23 +367,32 @@ impl Store {
 
     /// The manifest knows where the sealed segment ends: the zeros behind that are given back.
     pub(super) fn give_back(&mut self, at: SegmentAt) {
-        let Some(log) = self.logs.get_mut(&at.log) else {
-            return;
-        };
+        if let Some(cut) = self.cut_to_end(at) {
+            self.outbox.file(Purpose::Cleanup, cut);
+        }
+    }
+
+    /// Zeros that an earlier start left are given back file by file: nobody waits for it, and a start after a kill finds
+    /// some in every partition.
+    pub(super) fn give_back_next(&mut self) {
+        while let Some(at) = self.surplus.pop_front() {
+            if let Some(cut) = self.cut_to_end(at).filter(|_| !self.stop.is_begun()) {
+                return self.outbox.file(Purpose::GiveBack, cut);
+            }
+        }
+    }
+
+    fn cut_to_end(&mut self, at: SegmentAt) -> Option<FileOp> {
+        let log = self.logs.get_mut(&at.log)?;
         let partition = log.partition;
-        let Some(segment) = log.segment_mut(at.segment) else {
-            return;
-        };
+        let segment = log.segment_mut(at.segment)?;
         if segment.len <= segment.end || segment.is_extending {
-            return;
+            return None;
         }
         segment.len = segment.end;
-        let (path, len) = (
-            segment_path(partition, segment.base, &segment.uid),
-            segment.end,
-        );
-        self.outbox
-            .file(Purpose::Cleanup, FileOp::Truncate { path, len });
+        let path = segment_path(partition, segment.base, &segment.uid);
+        let len = segment.end;
+        Some(FileOp::Truncate { path, len })
     }
 
     /// Opens the file of a segment that has none open.

@@ -183,9 +183,6 @@ impl Disk for Failing {
     fn rename(&mut self, from: &str, to: &str) -> Result<(), IoError> {
         self.0.rename(from, to)
     }
-    fn truncate(&mut self, path: &str, len: u64) -> Result<(), IoError> {
-        Disk::truncate(&mut self.0, path, len)
-    }
     fn remove(&mut self, path: &str) -> Result<(), IoError> {
         self.0.remove(path)
     }

@@ -77,10 +77,6 @@ impl Disk for Counting {
         self.count();
         self.disk.rename(from, to)
     }
-    fn truncate(&mut self, path: &str, len: u64) -> Result<(), IoError> {
-        self.count();
-        Disk::truncate(&mut self.disk, path, len)
-    }
     fn remove(&mut self, path: &str) -> Result<(), IoError> {
         self.count();
         self.disk.remove(path)

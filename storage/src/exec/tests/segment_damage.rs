@@ -325,21 +325,46 @@ fn a_segment_that_no_record_names_and_that_goes_beyond_its_log_stops_the_start()
 }
 
 #[test]
-fn the_prepared_zeros_of_a_segment_that_was_open_are_given_back() {
+fn every_start_tells_of_prepared_zeros_until_they_are_given_back() {
     let (mut world, history, _, segment) = written(3);
-    assert!(world.disk.len(&segment.path).unwrap() > segment.position);
-    world.recover();
-    assert_eq!(world.disk.len(&segment.path).unwrap(), segment.position);
-    let again = world.recover();
-    assert_eq!(log(&again, 1).log_end, history.next);
-    assert_eq!(worst(&again), None);
+    let len = world.disk.len(&segment.path).unwrap();
+    assert!(len > segment.position);
+    for _ in 0..2 {
+        let recovered = world.recover();
+        let found = &log(&recovered, 1).segments[0];
+        assert_eq!(
+            (found.valid_end, found.zeroed_upto),
+            (segment.position, len)
+        );
+    }
+    assert!(world.disk.truncate(&segment.path, segment.position));
+    let recovered = world.recover();
+    let found = &log(&recovered, 1).segments[0];
+    assert_eq!(found.zeroed_upto, segment.position);
+    assert_eq!(log(&recovered, 1).log_end, history.next);
+    assert_eq!(worst(&recovered), None);
 }
 
 #[test]
 fn what_follows_a_torn_group_is_left_to_be_looked_at() {
     let (mut world, _, _, segment) = written(3);
-    let before = world.disk.len(&segment.path).unwrap();
     assert!(world.disk.flip(&segment.path, segment.positions[2] + 150));
-    world.recover();
-    assert_eq!(world.disk.len(&segment.path).unwrap(), before);
+    // Found by the first start, sealed for the second.
+    for _ in 0..2 {
+        let recovered = world.recover();
+        let found = &log(&recovered, 1).segments[0];
+        assert_eq!(found.valid_end, segment.positions[2]);
+        assert_eq!(found.zeroed_upto, found.valid_end);
+    }
+}
+
+#[test]
+fn a_block_behind_the_end_that_cannot_be_read_is_not_taken_for_zeros() {
+    let (mut world, _, _, segment) = written(3);
+    world.disk.make_unreadable(&segment.path, segment.position);
+    for _ in 0..2 {
+        let recovered = world.recover();
+        let found = &log(&recovered, 1).segments[0];
+        assert_eq!(found.zeroed_upto, segment.position);
+    }
 }

@@ -3,6 +3,7 @@
 use model::prng::Prng;
 
 use super::world::{World, small_config};
+use crate::io::{FileOp, Io};
 use crate::log::LogConfig;
 use crate::store::{LogId, StoreConfig};
 
@@ -170,6 +171,92 @@ fn index_of_a_sealed_segment_is_rebuilt_when_its_file_is_gone() {
         }
     }
     assert_eq!(world.read_all(id, 0).len(), 60);
+}
+
+/// Segment files that are longer than what counts of them.
+fn with_surplus(world: &World) -> usize {
+    let segments = world.store.logs.values().flat_map(|log| &log.segments);
+    let files = segments.map(|segment| {
+        let uid: String = segment.uid.iter().map(|b| format!("{b:02x}")).collect();
+        let path = paths(world, &format!("{uid}.seg")).pop().unwrap();
+        (
+            world.disk.contents(&path).unwrap().len() as u64,
+            segment.end,
+        )
+    });
+    files.filter(|(len, end)| len > end).count()
+}
+
+fn cuts_under_way(world: &World) -> Vec<usize> {
+    let is_cut = |io: &Io| {
+        matches!(
+            io,
+            Io::File {
+                op: FileOp::Truncate { .. },
+                ..
+            }
+        )
+    };
+    let pending = world.pending.iter().enumerate();
+    pending
+        .filter(|(_, io)| is_cut(io))
+        .map(|(at, _)| at)
+        .collect()
+}
+
+/// Twenty logs whose segments were open when power failed.
+fn killed(prng: &mut Prng) -> World {
+    let mut world = World::new();
+    let ids: Vec<_> = (0..20).map(|number| world.log(number)).collect();
+    for id in ids {
+        world.append(id, 1, 100);
+    }
+    world.pass_ms(6_000);
+    world.restart(prng).0
+}
+
+#[test]
+fn zeros_that_a_killed_process_prepared_are_given_back_file_by_file_after_the_start() {
+    let mut world = killed(&mut Prng::new(7));
+    assert_eq!(with_surplus(&world), 20);
+    let mut cut = 0;
+    while let [at] = *cuts_under_way(&world) {
+        world.complete(at);
+        world.round();
+        cut += 1;
+        assert_eq!(with_surplus(&world), 20 - cut);
+    }
+    assert_eq!((cut, cuts_under_way(&world).len()), (20, 0));
+}
+
+#[test]
+fn zeros_that_one_start_had_no_time_to_give_back_are_left_to_the_next() {
+    let mut prng = Prng::new(8);
+    let mut world = killed(&mut prng);
+    for _ in 0..5 {
+        let at = cuts_under_way(&world)[0];
+        world.complete(at);
+        world.round();
+    }
+    let (mut world, _) = world.restart(&mut prng);
+    let left = with_surplus(&world);
+    assert!((14..=15).contains(&left), "{left}");
+    world.settle();
+    assert_eq!(with_surplus(&world), 0);
+    let (world, report) = world.restart(&mut prng);
+    assert_eq!(
+        (cuts_under_way(&world).len(), report.findings.len()),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_stop_does_not_wait_for_zeros_of_an_earlier_start() {
+    let mut world = killed(&mut Prng::new(9));
+    world.store.begin_shutdown(world.now);
+    world.settle();
+    assert!(world.store.is_shut_down());
+    assert!(with_surplus(&world) >= 19);
 }
 
 #[test]

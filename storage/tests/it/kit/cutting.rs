@@ -138,16 +138,6 @@ impl Disk for CuttingDisk {
         self.at_once(|disk| disk.rename(from, to))
     }
 
-    fn truncate(&mut self, path: &str, len: u64) -> Result<(), IoError> {
-        self.power()?;
-        Disk::truncate(&mut self.seen, path, len)?;
-        // Nobody waits for it: every second one is gone with the power, whenever that goes.
-        match self.changes.is_multiple_of(2) {
-            true => Disk::truncate(&mut self.durable, path, len),
-            false => Ok(()),
-        }
-    }
-
     fn remove(&mut self, path: &str) -> Result<(), IoError> {
         self.at_once(|disk| disk.remove(path))
     }

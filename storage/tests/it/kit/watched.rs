@@ -83,11 +83,6 @@ impl Disk for Watched {
         self.disk.rename(from, to)
     }
 
-    fn truncate(&mut self, path: &str, len: u64) -> Result<(), IoError> {
-        self.spend(0);
-        Disk::truncate(&mut self.disk, path, len)
-    }
-
     fn remove(&mut self, path: &str) -> Result<(), IoError> {
         self.spend(0);
         self.disk.remove(path)
