@@ -47,6 +47,8 @@ pub use recovered::{
 };
 pub use superblock::{FormatRequest, SuperblockError, open_or_format};
 
+use std::ops::Range;
+
 use crate::io::IoError;
 
 /// One entry of a directory.
@@ -81,9 +83,10 @@ pub trait Disk {
     /// # Errors
     /// `NotFound`, or the device failed.
     fn read(&self, path: &str, position: u64, len: usize) -> Result<Vec<u8>, IoError>;
-    /// The first `len` bytes of a file are read soon: a disk that can have them by then begins now. A hint, no more.
-    fn expect(&self, path: &str, len: usize) {
-        let _: (&str, usize) = (path, len);
+    /// These bytes of a file are read soon, and perhaps no others: a disk that can have them by then begins now. A hint,
+    /// no more.
+    fn expect(&self, path: &str, parts: &[Range<u64>]) {
+        let _: (&str, &[Range<u64>]) = (path, parts);
     }
     /// Length of a file.
     ///

@@ -7,18 +7,24 @@
 //! Source: reliability.md 2.1, 2.5.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Advice;
 use storage::IoError;
 use storage::exec::{DirEntry, Disk};
 
 use super::files::{create, remove, resolve, sync_parent};
 use super::io_error_of;
 use super::lock::{DirectoryLock, LockError};
+
+/// Files kept open because they are read soon.
+const EXPECTED_MAX: usize = 64;
 
 /// A data directory on a file system.
 #[derive(Debug)]
@@ -28,6 +34,8 @@ pub struct FsDisk {
     open: RefCell<Option<(String, File)>>,
     // Whether what a predecessor left was made durable.
     is_flushed: Cell<bool>,
+    // Files of which parts were asked for ahead and that were not read since.
+    expected: RefCell<BTreeMap<String, File>>,
     access: Access,
     // Held while the directory is checked.
     _lock: Option<DirectoryLock>,
@@ -70,6 +78,7 @@ impl FsDisk {
             root,
             open: RefCell::new(None),
             is_flushed: Cell::new(false),
+            expected: RefCell::default(),
             access,
             _lock: None,
         }
@@ -89,6 +98,7 @@ impl FsDisk {
     }
 
     fn forget(&self, path: &str) {
+        self.expected.borrow_mut().remove(path);
         let mut open = self.open.borrow_mut();
         if open.as_ref().is_some_and(|(name, _)| name == path) {
             *open = None;
@@ -103,12 +113,13 @@ impl FsDisk {
         self.ensure_flushed()?;
         let mut open = self.open.borrow_mut();
         if open.as_ref().is_none_or(|(name, _)| name != path) {
-            *open = Some((
-                path.to_owned(),
-                resolve(&self.root, path)
-                    .and_then(File::open)
-                    .map_err(|e| io_error_of(&e))?,
-            ));
+            let expected = self.expected.borrow_mut().remove(path);
+            let file = match expected {
+                Some(file) => Ok(file),
+                None => resolve(&self.root, path).and_then(File::open),
+            };
+            let file = file.map_err(|error| io_error_of(&error))?;
+            *open = Some((path.to_owned(), file));
         }
         let Some((_, file)) = open.as_ref() else {
             return Err(IoError::NotFound);
@@ -170,17 +181,25 @@ impl Disk for FsDisk {
         })
     }
 
-    fn expect(&self, path: &str, len: usize) {
+    fn expect(&self, path: &str, parts: &[Range<u64>]) {
         // What cannot be read is told by the read.
         if self.ensure_flushed().is_err() {
             return;
         }
-        let file = resolve(&self.root, path).and_then(File::open);
-        if let (Ok(file), Some(len)) = (file, NonZeroU64::new(len as u64)) {
-            let asked = rustix::fs::fadvise(&file, 0, Some(len), rustix::fs::Advice::WillNeed);
-            if let Err(errno) = asked {
-                tracing::debug!(path, %errno, "cannot read ahead");
+        let Ok(file) = resolve(&self.root, path).and_then(File::open) else {
+            return;
+        };
+        // Reading ahead beyond the parts that are wanted would fetch the file whole.
+        advise(&file, path, (0, None), Advice::Random);
+        for part in parts {
+            let len = NonZeroU64::new(part.end.saturating_sub(part.start));
+            if len.is_some() {
+                advise(&file, path, (part.start, len), Advice::WillNeed);
             }
+        }
+        let mut expected = self.expected.borrow_mut();
+        if expected.len() < EXPECTED_MAX {
+            expected.insert(path.to_owned(), file);
         }
     }
 
@@ -227,6 +246,13 @@ impl Disk for FsDisk {
         self.check_access()?;
         self.forget(path);
         remove(&self.root, path).map_err(|error| io_error_of(&error))
+    }
+}
+
+/// Tells the kernel how a file is read; without it reading only takes longer.
+fn advise(file: &File, path: &str, (from, len): (u64, Option<NonZeroU64>), advice: Advice) {
+    if let Err(errno) = rustix::fs::fadvise(file, from, len, advice) {
+        tracing::debug!(path, %errno, "the kernel takes no advice on this file");
     }
 }
 

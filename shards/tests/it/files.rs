@@ -63,8 +63,8 @@ fn a_file_system_directory_does_what_recovery_needs() {
         disk.read("a/b/c", 8190, 100).map(|bytes| bytes.len()),
         Ok(2)
     );
-    disk.expect("a/b/c", 8192);
-    disk.expect("nothing", 8192);
+    disk.expect("a/b/c", &[0..8192, 4096..4096]);
+    disk.expect("nothing", &[0..8192, 4096..8192]);
     disk.create("small", 10).unwrap();
     disk.rename("small", "a/b/c").unwrap();
     assert_eq!(disk.len("a/b/c"), Ok(10));

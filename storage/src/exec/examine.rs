@@ -6,6 +6,7 @@
 //! Source: reliability.md 2.5 steps 4 to 7.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use model::ids::ShardId;
 
@@ -21,8 +22,11 @@ use super::manifest_state::{LogState, ManifestState};
 use super::replay::{LogReplay, LostEnd};
 use super::segment_batches::BatchDepth;
 use super::stream::PIECE_BYTES;
+use crate::format::Uid;
 use crate::format::frame::Beside;
+use crate::format::journal::{GroupPlace, SegDurableEntry};
 use crate::format::layout::segment_path;
+use crate::format::segment::{FIRST_GROUP_POSITION, reach};
 use crate::store::LogId;
 
 /// What is said of a log whose open segment was cut or is gone.
@@ -32,8 +36,8 @@ const CUT_SHORT: &str =
 /// Logs whose open segments are asked for ahead, so that the device works while one is checked.
 const LOGS_AHEAD: usize = 16;
 
-/// Bytes of each of them: what is read at first, and once more.
-const EXPECTED_BYTES: usize = 2 * PIECE_BYTES;
+/// Bytes of each of them at most.
+const EXPECTED_BYTES: u64 = 2 * PIECE_BYTES as u64;
 
 /// How a directory is read.
 #[derive(Clone, Copy, Debug)]
@@ -115,13 +119,23 @@ fn is_all_sealed(state: &ManifestState) -> bool {
 }
 
 /// Tells of the segment that is read because it was open at the stop.
-fn expect_open<D: Disk>(disk: &D, log: &LogState) {
+fn expect_open<D: Disk>(disk: &D, log: &LogState, witnesses: &BTreeMap<Uid, SegDurableEntry>) {
     for segment in log.segments.iter().filter(|segment| segment.seal.is_none()) {
-        disk.expect(
-            &segment_path(log.tp, segment.base, &segment.uid),
-            EXPECTED_BYTES,
-        );
+        let witness = witnesses.get(&segment.uid).and_then(|entry| entry.place);
+        let begin = FIRST_GROUP_POSITION;
+        let parts = match witness.filter(|place| !place.has_producers) {
+            Some(place) => [0..begin, expected_from(&place)],
+            None => [0..begin, begin..EXPECTED_BYTES],
+        };
+        disk.expect(&segment_path(log.tp, segment.base, &segment.uid), &parts);
     }
+}
+
+/// What is read from a witnessed group on, if it is the last and the longest.
+fn expected_from(place: &GroupPlace) -> Range<u64> {
+    let longest = u64::from(place.longest);
+    let upto = place.position.saturating_add(longest + reach(longest));
+    place.position..upto.min(place.position.saturating_add(EXPECTED_BYTES))
 }
 
 impl Examined {
@@ -157,12 +171,12 @@ impl Examined {
         ahead
             .by_ref()
             .take(LOGS_AHEAD)
-            .for_each(|log| expect_open(disk, log));
+            .for_each(|log| expect_open(disk, log, &self.journals.witnesses));
         for (id, log) in &self.state.logs {
             ahead
                 .next()
                 .into_iter()
-                .for_each(|log| expect_open(disk, log));
+                .for_each(|log| expect_open(disk, log, &self.journals.witnesses));
             let scan = LogScan::run(disk, (*id, log), with, &mut self.findings)?;
             self.scans.insert(*id, scan);
         }

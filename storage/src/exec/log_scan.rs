@@ -1,7 +1,8 @@
 //! One log's segments at start: which to trust, which to read, what to tell the manifest.
 //!
 //! Owns: the state of a log up to the end of its segments.
-//! Never: reads a sealed segment that is as long as it should be, unless producers must be rebuilt from it.
+//! Never: reads a sealed segment that is as long as it should be, or an open one before its newest witnessed group,
+//! unless producers must be rebuilt from it.
 //! Invariants: changes nothing on the disk; every segment that was open at the stop gets a seal or is
 //! removed (I2).
 //! Source: reliability.md 2.5 step 5, 2.3 I2, I6, I12.
@@ -21,8 +22,9 @@ use super::manifest_state::{LogState, Seal, SegmentState};
 use super::producer_rebuild::{ProducerRebuild, load_snapshot};
 use super::recovered::RecoveredSegment;
 use super::segment_batches::{BatchDepth, ReadBatch};
-use super::segment_walk::{Expected, WalkedSegment, walk_segment};
+use super::segment_walk::{Expected, Resume, WalkedSegment, walk_segment};
 use super::stream::is_zero;
+use crate::format::journal::SegDurableEntry;
 use crate::format::layout::segment_path;
 use crate::format::manifest::Record;
 use crate::log::epochs::EpochTable;
@@ -149,8 +151,8 @@ impl LogScan {
     ) -> Result<(), RecoverError> {
         let journals = with.journals;
         let path = segment_path(self.state.tp, segment.base, &segment.uid);
-        let witness = journals.witnesses.get(&segment.uid);
-        let witness = witness.map(|entry| (entry.group_seq, entry.last.next()));
+        let newest = journals.witnesses.get(&segment.uid);
+        let witness = newest.map(|entry| (entry.group_seq, entry.last.next()));
         let Some(len) = self.files.segment_len(segment.base, &segment.uid) else {
             self.missing(&path, segment, witness, findings);
             return Ok(());
@@ -167,6 +169,7 @@ impl LogScan {
                 self.trust((path, zeroed_upto), segment, seal);
             }
             None => {
+                let resume = newest.and_then(|entry| self.resume(segment, entry, with.depth));
                 let expected = Expected {
                     path: &path,
                     uid: segment.uid,
@@ -174,6 +177,7 @@ impl LogScan {
                     base: segment.base,
                     chain: self.chain.filter(|_| segment.base == self.end),
                     witness: witness.filter(|_| segment.seal.is_none()),
+                    resume,
                     seal: segment.seal,
                     points: journals.points.get(&self.id),
                     depth: with.depth,
@@ -190,6 +194,31 @@ impl LogScan {
         let young = self.now_ms.saturating_sub(PRODUCER_EXPIRATION_MS);
         segment.seal.is_some_and(|seal| {
             seal.upto > self.producers.from() && seal.groups > 0 && seal.max_timestamp >= young
+        })
+    }
+
+    /// The newest durable group of an open segment, if nothing is wanted of the groups before it: no producers, no
+    /// offsets to find again.
+    fn resume(
+        &mut self,
+        segment: &SegmentState,
+        newest: &SegDurableEntry,
+        depth: BatchDepth,
+    ) -> Option<Resume> {
+        let place = newest.place.filter(|place| !place.has_producers)?;
+        let is_open = segment.seal.is_none() && depth == BatchDepth::Header;
+        if !is_open || self.state.holes.touches(segment.base, Offset::MAX) {
+            return None;
+        }
+        // Behind a hole only the batches tell the chain.
+        if let Some(chain) = self.chain.filter(|_| segment.base == self.end) {
+            self.producers.reach(segment.base, Some(chain));
+        }
+        self.producers.is_confirmed().then_some(Resume {
+            place,
+            number: newest.group_seq,
+            last: newest.last,
+            epoch: self.epochs.newest()?,
         })
     }
 
@@ -284,10 +313,14 @@ impl LogScan {
         if let Some(upto) = lost_upto.filter(|upto| *upto > walked.seal.upto) {
             self.advance(upto, None);
         }
-        let epoch = walked.first_epoch.unwrap_or_default();
+        let epoch = match walked.index {
+            Some(_) => walked.first_epoch,
+            None => self.epochs.at(segment.base),
+        };
+        let epoch = epoch.unwrap_or_default();
         let file = (path, walked.zeroed_upto);
         let mut out = recovered(file, segment, walked.seal, epoch);
-        out.index = Some(walked.index);
+        out.index = walked.index;
         self.segments.push(out);
     }
 

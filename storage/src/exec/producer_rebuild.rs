@@ -74,6 +74,11 @@ impl ProducerRebuild {
         }
     }
 
+    /// Whether there is no snapshot, or one whose history this is.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.is_confirmed
+    }
+
     /// Whether these last batches and this end of the log leave the snapshot without its history.
     pub(crate) fn is_refuted_by(
         &self,

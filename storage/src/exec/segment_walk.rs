@@ -19,14 +19,15 @@ use super::manifest_state::Seal;
 use super::manifest_walk::BLOCK;
 use super::segment_batches::{BatchDepth, ReadBatch, read_batches};
 use super::stream::{FileStream, is_zero};
+use crate::format::journal::GroupPlace;
 use crate::format::segment::{
-    FIRST_GROUP_POSITION, GROUP_HEADER_BYTES, GroupHeader, SegmentHeader,
+    FIRST_GROUP_POSITION, GROUP_HEADER_BYTES, GroupHeader, SegmentHeader, reach,
 };
 use crate::format::{FLAG_END_KEPT, FormatError, Uid};
 use crate::io::IoError;
 use crate::log::index::{IndexedGroup, SparseIndex};
 
-/// How far to look for groups behind the first that is missing, unless a witness tells of more.
+/// How far to look for groups behind one that is damaged, unless a witness tells of more.
 const LOOK_AHEAD_BYTES: u64 = 2 << 20;
 
 /// Groups of one log written at once.
@@ -43,6 +44,8 @@ pub(crate) struct Expected<'e> {
     pub(crate) chain: Option<u64>,
     /// Number of the newest group that certainly was durable, and the offset after it.
     pub(crate) witness: Option<(u64, Offset)>,
+    /// A durable group from which on it is read, if that is enough.
+    pub(crate) resume: Option<Resume>,
     /// Where the manifest says it ends.
     pub(crate) seal: Option<Seal>,
     /// Offsets whose chain hash is wanted.
@@ -50,12 +53,24 @@ pub(crate) struct Expected<'e> {
     pub(crate) depth: BatchDepth,
 }
 
+/// A group that certainly was durable and need not be preceded by what it follows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resume {
+    pub(crate) place: GroupPlace,
+    pub(crate) number: u64,
+    /// Its last offset.
+    pub(crate) last: Offset,
+    /// The newest leader epoch whose start is known without the segment.
+    pub(crate) epoch: LeaderEpoch,
+}
+
 /// A segment that was read.
 #[derive(Clone, Debug)]
 pub(crate) struct WalkedSegment {
     /// Where it ends.
     pub(crate) seal: Seal,
-    pub(crate) index: SparseIndex,
+    /// Of all its groups; `None` if it was not read from the start.
+    pub(crate) index: Option<SparseIndex>,
     /// Offsets that were durable and cannot be read.
     pub(crate) lost: Vec<Range<Offset>>,
     /// Whether something behind its end was never witnessed and does not count.
@@ -92,6 +107,7 @@ pub(crate) fn walk_segment<D: Disk>(
         chain: expected.chain,
         batches: Vec::new(),
         is_end_kept: true,
+        longest: 0,
         out: WalkedSegment {
             seal: Seal {
                 valid_end: FIRST_GROUP_POSITION,
@@ -100,7 +116,7 @@ pub(crate) fn walk_segment<D: Disk>(
                 max_timestamp: -1,
                 groups: 0,
             },
-            index: SparseIndex::new(expected.base, FIRST_GROUP_POSITION),
+            index: Some(SparseIndex::new(expected.base, FIRST_GROUP_POSITION)),
             lost: Vec::new(),
             is_cut: false,
             is_cut_short: false,
@@ -114,6 +130,9 @@ pub(crate) fn walk_segment<D: Disk>(
     };
     walker.header()?;
     walker.note_chain(expected.base, expected.chain);
+    if let Some(resume) = &expected.resume {
+        walker.resume(resume)?;
+    }
     while walker.step(visit)? {}
     walker.note_cut_short()?;
     walker.note_zeros()?;
@@ -135,6 +154,8 @@ struct Walker<'w, 'e, D> {
     batches: Vec<ReadBatch>,
     /// Whether zeros follow its last group.
     is_end_kept: bool,
+    /// Bytes of the longest group before the next.
+    longest: u64,
     out: WalkedSegment,
 }
 
@@ -153,6 +174,29 @@ impl<D: Disk> Walker<'_, '_, D> {
         if let Some(what) = problem {
             self.find(Severity::Damage, 0, what);
         }
+        Ok(())
+    }
+
+    /// Goes on with a durable group instead of the first, if it is in its place and whole, and all epochs before it are
+    /// known.
+    fn resume(&mut self, resume: &Resume) -> Result<(), IoError> {
+        let Resume {
+            place,
+            number,
+            last,
+            epoch,
+        } = *resume;
+        let Ok((header, _)) = self.group_at(place.position)? else {
+            return Ok(());
+        };
+        if (header.number, header.last) != (number, last) || header.first_epoch > epoch {
+            return Ok(());
+        }
+        (self.position, self.number) = (place.position, number);
+        self.chain = None;
+        self.longest = u64::from(place.longest);
+        self.out.index = None;
+        self.out.seal.max_timestamp = place.max_timestamp;
         Ok(())
     }
 
@@ -212,7 +256,10 @@ impl<D: Disk> Walker<'_, '_, D> {
             end: self.position + len,
             max_timestamp: header.max_timestamp,
         };
-        self.out.index.push(group);
+        if let Some(index) = &mut self.out.index {
+            index.push(group);
+        }
+        self.longest = self.longest.max(len);
         self.position = group.end;
         self.number = header.number + 1;
         self.chain = Some(header.chain_after);
@@ -230,15 +277,17 @@ impl<D: Disk> Walker<'_, '_, D> {
         let witnessed = self.witnessed_numbers();
         let limit = match witnessed > self.number {
             true => self.upto_position,
-            false => self
-                .upto_position
-                .min(self.position.saturating_add(LOOK_AHEAD_BYTES)),
+            false => {
+                let ahead = self.position.saturating_add(self.look_ahead()?);
+                self.upto_position.min(ahead)
+            }
         };
         let Some(next) = self.find_group(self.position, limit)? else {
             self.note_torn(witnessed)?;
             return Ok(false);
         };
-        let newest = self.newest_number(next, limit)?;
+        let limit = limit.max(self.position.saturating_add(LOOK_AHEAD_BYTES));
+        let newest = self.newest_number(next, limit.min(self.upto_position))?;
         // A group was written only when all but the last few before it were known durable.
         let durable = witnessed.max((newest + 1).saturating_sub(INFLIGHT));
         let Ok((header, len)) = self.group_at(next)? else {
@@ -257,6 +306,18 @@ impl<D: Disk> Walker<'_, '_, D> {
         self.chain = None;
         self.take(&header, len, visit);
         Ok(true)
+    }
+
+    /// How far from here the next group can begin if the one here is missing. Zeros are a write that never came, of which
+    /// the writer keeps the reach; anything else may be more than one.
+    fn look_ahead(&mut self) -> Result<u64, IoError> {
+        let reach = reach(self.longest).saturating_add(BLOCK);
+        let block = self.stream.bytes(self.position, BLOCK_BYTES)?;
+        let is_unwritten = is_zero(block) && self.stream.unreadable.count == 0;
+        Ok(match is_unwritten {
+            true => reach,
+            false => reach.max(LOOK_AHEAD_BYTES),
+        })
     }
 
     /// Bytes behind the last group that no witness names are a write that the stop cut off.

@@ -10,8 +10,11 @@ use model::limits::BLOCK_BYTES;
 use super::Disk;
 use crate::io::IoError;
 
-/// Bytes of one read.
+/// Bytes of one read at most, while a file is read on and on.
 pub(crate) const PIECE_BYTES: usize = 1 << 20;
+
+/// Bytes of the first read at a place: often no more is wanted there.
+const FIRST_PIECE_BYTES: usize = 32 << 10;
 
 /// Blocks the device refused to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(crate) struct FileStream<'a, D> {
     len: u64,
     start: u64,
     window: Vec<u8>,
+    /// Bytes that the window had at first when it was last filled.
+    piece: usize,
     /// Blocks the device refused to read.
     pub(crate) unreadable: Unreadable,
 }
@@ -43,6 +48,7 @@ impl<'a, D: Disk> FileStream<'a, D> {
             len,
             start: 0,
             window: Vec::new(),
+            piece: 0,
             unreadable: Unreadable::default(),
         })
     }
@@ -72,17 +78,19 @@ impl<'a, D: Disk> FileStream<'a, D> {
     /// Keeps what the window has from `position` on and reads further.
     fn fill(&mut self, position: u64, len: usize) -> Result<(), IoError> {
         let end = self.start + self.window.len() as u64;
-        if position >= self.start && position < end {
+        if !self.window.is_empty() && (self.start..=end).contains(&position) {
+            self.piece = self.piece.saturating_mul(2).min(PIECE_BYTES);
             let skip = usize::try_from(position - self.start).unwrap_or(usize::MAX);
             self.window.drain(..skip.min(self.window.len()));
         } else {
+            self.piece = FIRST_PIECE_BYTES;
             self.window.clear();
         }
         self.start = position;
-        let wanted = len.max(PIECE_BYTES);
+        let wanted = len.max(self.piece).next_multiple_of(BLOCK_BYTES);
         while self.window.len() < wanted {
             let at = self.start + self.window.len() as u64;
-            let piece = self.read_piece(at)?;
+            let piece = self.read_piece(at, wanted - self.window.len())?;
             if piece.is_empty() {
                 break;
             }
@@ -95,21 +103,22 @@ impl<'a, D: Disk> FileStream<'a, D> {
         Ok(())
     }
 
-    fn read_piece(&mut self, at: u64) -> Result<Vec<u8>, IoError> {
+    fn read_piece(&mut self, at: u64, wanted: usize) -> Result<Vec<u8>, IoError> {
         if at >= self.len {
             return Ok(Vec::new());
         }
-        match self.disk.read(self.path, at, PIECE_BYTES) {
-            Err(IoError::Device(_)) => Ok(self.read_blocks(at)),
+        let wanted = wanted.min(PIECE_BYTES);
+        match self.disk.read(self.path, at, wanted) {
+            Err(IoError::Device(_)) => Ok(self.read_blocks(at, wanted)),
             outcome => outcome,
         }
     }
 
     /// Block by block, with zeros for those that cannot be read.
-    fn read_blocks(&mut self, at: u64) -> Vec<u8> {
+    fn read_blocks(&mut self, at: u64, wanted: usize) -> Vec<u8> {
         let left = usize::try_from(self.len - at)
             .unwrap_or(usize::MAX)
-            .min(PIECE_BYTES);
+            .min(wanted);
         let mut piece = Vec::with_capacity(left);
         while piece.len() < left {
             let want = BLOCK_BYTES.min(left - piece.len());

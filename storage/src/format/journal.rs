@@ -16,6 +16,7 @@ use model::offset::{LeaderEpoch, Offset};
 use super::cursor::{Reader, Writer, check_kind, seal, unseal};
 use super::ends::{self, Ends};
 use super::frame::{DecodedGroup, EncodedGroup, Frame, FrameKind};
+use super::segment::FIRST_GROUP_POSITION;
 use super::{FORMAT_VERSION, FormatError, Uid};
 use crate::io::Pieces;
 use crate::store::LogId;
@@ -121,7 +122,25 @@ pub struct SegDurableEntry {
     pub group_seq: u64,
     /// Last offset of that group.
     pub last: Offset,
+    /// Where that group lies; `None` from builds that did not say it.
+    pub place: Option<GroupPlace>,
 }
+
+/// Where a durable segment group lies, and what a start that begins there does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupPlace {
+    /// Position in the file, multiple of 4096.
+    pub position: u64,
+    /// Largest timestamp of the segment's groups up to this one, ms; -1 if none.
+    pub max_timestamp: i64,
+    /// Bytes of the longest of these groups, padding included.
+    pub longest: u32,
+    /// Whether the log had idempotent producers, whose state is in batches before this group.
+    pub has_producers: bool,
+}
+
+/// Flag of a witness: the log had idempotent producers.
+const FLAG_PRODUCERS: u32 = 1;
 
 /// One entry of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,6 +241,13 @@ impl GroupBuilder {
             .u64(entry.log.0)
             .bytes(&entry.segment);
         self.table.u64(entry.group_seq).u64(entry.last.get());
+        if let Some(place) = &entry.place {
+            self.table
+                .u64(place.position)
+                .i64(place.max_timestamp)
+                .u32(place.longest)
+                .u32(u32::from(place.has_producers) * FLAG_PRODUCERS);
+        }
         self.table.pad_to(start + ENTRY_BYTES);
         self.count += 1;
         self.bytes += ENTRY_BYTES;
@@ -368,6 +394,7 @@ fn entry<'a>(
             segment: fields.uid()?,
             group_seq: fields.u64()?,
             last: Offset::new(fields.u64()?),
+            place: place(&mut fields)?,
         }))),
         ends::KIND => {
             Ends::decode(&mut fields, payloads.bytes(len)?)?;
@@ -378,6 +405,19 @@ fn entry<'a>(
             why: "unknown kind",
         }),
     }
+}
+
+/// Where a witness says that a group lies; `None` if it says nothing, or what cannot be.
+fn place(fields: &mut Reader<'_>) -> Result<Option<GroupPlace>, FormatError> {
+    let place = GroupPlace {
+        position: fields.u64()?,
+        max_timestamp: fields.i64()?,
+        longest: fields.u32()?,
+        has_producers: fields.u32()? & FLAG_PRODUCERS != 0,
+    };
+    let is_block = place.position.is_multiple_of(BLOCK_BYTES as u64);
+    let is_possible = is_block && place.position >= FIRST_GROUP_POSITION;
+    Ok(is_possible.then_some(place))
 }
 
 fn check_append(entry: &AppendEntry, payload: &[u8]) -> Result<(), FormatError> {

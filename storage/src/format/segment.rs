@@ -28,6 +28,22 @@ pub const GROUP_HEADER_BYTES: usize = 128;
 /// Position of the first group: behind both copies of the header.
 pub const FIRST_GROUP_POSITION: u64 = 2 * BLOCK_BYTES as u64;
 
+/// How far behind the start of a missing group the next one begins at most, bytes: a second group of a log is written
+/// beside one on its way only if that one is no longer than this.
+///
+/// `longest` is the longest durable group before them in the segment, bytes with padding.
+#[must_use]
+pub const fn reach(longest: u64) -> u64 {
+    if longest > REACH_BYTES_MIN {
+        longest
+    } else {
+        REACH_BYTES_MIN
+    }
+}
+
+/// [`reach`] of a segment without groups.
+const REACH_BYTES_MIN: u64 = 64 * 1024;
+
 /// Bytes of one group's payload at most.
 pub const PAYLOAD_BYTES_MAX: usize = 128 * 1024 * 1024;
 

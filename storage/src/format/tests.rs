@@ -91,6 +91,7 @@ fn journal_group() -> Vec<u8> {
         segment: [5; 16],
         group_seq: 6,
         last: Offset::new(7),
+        place: None,
     });
     let group = builder.finish(frame(1));
     flat(&group.pieces, group.len)

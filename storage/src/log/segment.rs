@@ -58,6 +58,10 @@ pub(crate) struct Segment {
     pub(crate) upto: Offset,
     /// File position after the durable groups.
     pub(crate) end: u64,
+    /// File position of the newest durable group.
+    pub(crate) newest_group: u64,
+    /// Bytes of the longest durable group.
+    pub(crate) longest_group: u64,
     /// Largest timestamp in it, ms; -1 if none.
     pub(crate) max_timestamp: i64,
     /// Index of the durable groups, if in memory.

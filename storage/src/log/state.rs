@@ -14,6 +14,7 @@ use model::limits::GROUPS_INFLIGHT_MAX;
 use model::offset::{LeaderEpoch, Offset};
 use model::time::Instant;
 
+use crate::format::segment::reach;
 use crate::io::FileKey;
 use crate::log::epochs::EpochTable;
 use crate::log::producers::ProducerTable;
@@ -237,9 +238,14 @@ impl Log {
         is_higher
     }
 
-    /// Whether one more segment group may be on its way.
+    /// Whether one more segment group may be on its way: not behind one so long that a start would not look beyond it.
     pub(crate) fn has_group_slot(&self) -> bool {
-        self.groups.len() < GROUPS_INFLIGHT_MAX
+        let is_short = |group: &GroupInFlight| {
+            let segment = self.segment(group.segment);
+            let longest = segment.map_or(0, |segment| segment.longest_group);
+            group.end - group.position <= reach(longest)
+        };
+        self.groups.len() < GROUPS_INFLIGHT_MAX && self.groups.iter().all(is_short)
     }
 
     /// The segment with this key.

@@ -18,7 +18,7 @@ use super::{LogId, Store};
 use crate::format::FLAG_END_KEPT;
 use crate::format::frame::{FRAME_BYTES, Frame};
 use crate::format::journal::{
-    AppendEntry, ENTRY_BYTES, GroupBuilder, JournalHeader, SegDurableEntry, topic_tag,
+    AppendEntry, ENTRY_BYTES, GroupBuilder, GroupPlace, JournalHeader, SegDurableEntry, topic_tag,
 };
 use crate::format::layout::journal_path;
 use crate::format::manifest::Record;
@@ -359,6 +359,12 @@ impl Store {
             segment: segment.uid,
             group_seq: segment.durable_groups.saturating_sub(1),
             last,
+            place: Some(GroupPlace {
+                position: segment.newest_group,
+                max_timestamp: segment.max_timestamp,
+                longest: u32::try_from(segment.longest_group).unwrap_or(u32::MAX),
+                has_producers: !log.producers.is_empty(),
+            }),
         });
     }
 

@@ -313,6 +313,8 @@ impl Segment {
         self.upto = group.upto;
         self.end = group.end;
         self.chain = group.chain_after;
+        self.newest_group = group.position;
+        self.longest_group = self.longest_group.max(group.end - group.position);
         self.durable_groups = group.number + 1;
         self.max_timestamp = self.max_timestamp.max(group.max_timestamp);
         if let Some(index) = &mut self.index {

@@ -275,6 +275,8 @@ fn adopt_segment(now: Now, key: SegmentKey, recovered: &RecoveredSegment) -> Seg
         durable_groups: recovered.groups,
         upto: recovered.upto,
         end: recovered.valid_end,
+        newest_group: recovered.valid_end,
+        longest_group: 0,
         max_timestamp: recovered.max_timestamp,
         index: recovered.index.clone(),
         is_index_loading: false,

@@ -104,6 +104,8 @@ impl Store {
             durable_groups: 0,
             upto: base,
             end: FIRST_GROUP_POSITION,
+            newest_group: FIRST_GROUP_POSITION,
+            longest_group: 0,
             max_timestamp: -1,
             index: Some(SparseIndex::new(base, FIRST_GROUP_POSITION)),
             is_index_loading: false,

@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use model::batch::{BatchBuilder, BatchInfo, NewRecord};
 use model::ids::{PartitionId, TopicId, TopicPartition};
@@ -52,8 +53,8 @@ impl Disk for Counting {
         }
         self.disk.read(path, position, len)
     }
-    fn expect(&self, path: &str, len: usize) {
-        assert!(len > 0, "{path}");
+    fn expect(&self, path: &str, parts: &[Range<u64>]) {
+        assert!(parts.iter().any(|part| !part.is_empty()), "{path}");
         let mut expected = self.expected.borrow_mut();
         assert!(expected.insert(path.to_owned()), "{path} is expected twice");
         assert!(

@@ -377,6 +377,7 @@ impl Segment {
             segment: self.uid,
             group_seq: self.number - 1,
             last: offset(self.upto.get() - 1),
+            place: None,
         }
     }
 }

@@ -41,6 +41,7 @@ fn witness() -> SegDurableEntry {
         segment: [4; 16],
         group_seq: 2,
         last: Offset::new(9),
+        place: None,
     }
 }
 
