@@ -14,5 +14,6 @@ mod manifest_seal;
 mod orphans;
 mod producers;
 mod random;
+mod resume;
 mod segment_damage;
 mod unreadable;

@@ -6,7 +6,9 @@ use model::offset::{LeaderEpoch, Offset};
 
 use super::frame::{Beside, Frame, FrameKind};
 use super::index_file::{Entry as IndexEntry, IndexFile};
-use super::journal::{AppendEntry, Entry, GroupBuilder, JournalHeader, SegDurableEntry, entries};
+use super::journal::{
+    AppendEntry, Entry, GroupBuilder, GroupPlace, JournalHeader, SegDurableEntry, entries,
+};
 use super::manifest::{ManifestHeader, Record, encode_group, records};
 use super::segment::{GroupHeader, GroupPayload, SegmentHeader};
 use super::snapshot::{Batch, Producer, Snapshot};
@@ -91,10 +93,19 @@ fn journal_group() -> Vec<u8> {
         segment: [5; 16],
         group_seq: 6,
         last: Offset::new(7),
-        place: None,
+        place: Some(place()),
     });
     let group = builder.finish(frame(1));
     flat(&group.pieces, group.len)
+}
+
+fn place() -> GroupPlace {
+    GroupPlace {
+        position: 12_288,
+        max_timestamp: 1_234,
+        longest: 8_192,
+        has_producers: true,
+    }
 }
 
 fn journal_tag() -> u64 {
@@ -241,6 +252,28 @@ fn a_segment_header_survives_the_loss_of_either_copy() {
 }
 
 #[test]
+fn a_place_where_no_group_can_be_is_none() {
+    for position in [0, 4_096, 8_192 + 512] {
+        let mut builder = GroupBuilder::default();
+        builder.seg_durable(&SegDurableEntry {
+            log: LogId(4),
+            segment: [5; 16],
+            group_seq: 6,
+            last: Offset::new(7),
+            place: Some(GroupPlace {
+                position,
+                ..place()
+            }),
+        });
+        let group = builder.finish(frame(1));
+        let bytes = flat(&group.pieces, group.len);
+        let group = Frame::decode(FrameKind::Journal, &bytes).expect("group");
+        let found = entries(&group).expect("entries");
+        assert!(matches!(&found[0], Entry::SegDurable(entry) if entry.place.is_none()));
+    }
+}
+
+#[test]
 fn a_journal_group_round_trips_and_no_altered_byte_passes() {
     let bytes = journal_group();
     let group = Frame::decode(FrameKind::Journal, &bytes).expect("group");
@@ -251,6 +284,7 @@ fn a_journal_group_round_trips_and_no_altered_byte_passes() {
     let found = entries(&group).expect("entries");
     assert!(matches!(&found[0], Entry::Append(entry, b"some batches") if entry.log == LogId(3)));
     assert!(matches!(&found[1], Entry::SegDurable(entry) if entry.group_seq == 6));
+    assert!(matches!(&found[1], Entry::SegDurable(entry) if entry.place == Some(place())));
     every_flip_fails(&bytes, |bytes| {
         Frame::decode(FrameKind::Journal, bytes).is_ok()
     });

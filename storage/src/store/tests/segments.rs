@@ -1,5 +1,6 @@
 //! Segments: rolling, extending, journal recycling, reading back, open files.
 
+use model::offset::LeaderEpoch;
 use model::prng::Prng;
 
 use super::world::{World, small_config};
@@ -257,6 +258,64 @@ fn a_stop_does_not_wait_for_zeros_of_an_earlier_start() {
     world.settle();
     assert!(world.store.is_shut_down());
     assert!(with_surplus(&world) >= 19);
+}
+
+fn group_writes(world: &World) -> Vec<usize> {
+    let is_group = |io: &Io| match io {
+        Io::Write { file, len, .. } => world.paths[file].ends_with(".seg") && *len > 8_192,
+        Io::Read { .. } | Io::File { .. } => false,
+    };
+    let pending = world.pending.iter().enumerate();
+    pending
+        .filter(|(_, io)| is_group(io))
+        .map(|(at, _)| at)
+        .collect()
+}
+
+#[test]
+fn a_second_group_waits_behind_one_that_is_longer_than_all_before() {
+    let mut world = World::new();
+    let id = world.log(0);
+    world.append(id, 1, 40_000);
+    world.settle();
+    for (len, together) in [
+        (40_000, 2),
+        (200_000, 1),
+        (200_000, 2),
+        (100_000, 2),
+        (400_000, 1),
+    ] {
+        for _ in 0..2 {
+            world.append(id, 1, len);
+            world.round();
+        }
+        assert_eq!(group_writes(&world).len(), together, "{len}");
+        world.settle();
+    }
+    assert_eq!(world.read_all(id, 0).len(), 11);
+}
+
+#[test]
+fn a_start_after_a_kill_reads_what_is_new_in_an_open_segment_and_finds_the_rest_when_it_is_asked_for()
+ {
+    let mut prng = Prng::new(10);
+    let mut world = World::with(StoreConfig {
+        cache_bytes_max: 0,
+        ..small_config()
+    });
+    let id = world.log(0);
+    world.store.start_epoch(world.now, id, LeaderEpoch::new(1));
+    for _ in 0..60 {
+        world.append(id, 1, 40_000);
+        world.settle();
+    }
+    world.pass_ms(20);
+    let (mut world, report) = world.restart(&mut prng);
+    assert_eq!(report.segments_scanned, 1);
+    assert!(report.segment_bytes_scanned < 50_000, "{report:?}");
+    assert_eq!(world.read_all(id, 57).len(), 3);
+    assert_eq!(world.read_all(id, 0).len(), 60);
+    assert_eq!(world.append(id, 1, 100).base_offset.get(), 60);
 }
 
 #[test]
