@@ -2,7 +2,7 @@
 //!
 //! Owns: loads and scans under way, and how many sealed indexes stay in memory.
 //! Never: believes an index file that names another segment or end (I9).
-//! Invariants: a scan reads forward only, in bounded steps.
+//! Invariants: a scan reads forward only, in bounded steps, and looks at the headers of groups only.
 //! Source: reliability.md I9, kafka.md 3.3.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,8 +23,10 @@ use crate::log::segment::Segment;
 /// Entries of sealed segments' indexes in memory, all logs together.
 const ENTRIES_MAX: usize = 256 * 1024;
 
-/// Bytes of one step of a scan, unless a group is larger.
-const STEP_BYTES: u64 = 1 << 20;
+/// Bytes of one step of a scan at most and at least. Only headers are wanted: where groups are long, short steps read
+/// little else.
+const STEP_BYTES_MAX: u64 = 1 << 20;
+const STEP_BYTES_MIN: u64 = 16 << 10;
 
 /// An index being rebuilt.
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl Store {
                 let scan = Scan {
                     index,
                     position,
-                    step: STEP_BYTES,
+                    step: STEP_BYTES_MAX,
                     is_reading: false,
                 };
                 self.index_loads.scans.insert(at, scan);
@@ -199,7 +201,7 @@ impl Store {
 impl Scan {
     /// Takes every whole group of the part that was read.
     fn take(&mut self, segment: &Segment, bytes: &Bytes) {
-        let mut at = 0;
+        let (mut at, mut groups) = (0, 0_u64);
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let position = self.position + at as u64;
             match GroupHeader::peek(rest) {
@@ -214,11 +216,18 @@ impl Scan {
                         });
                     }
                     at += len;
+                    groups += 1;
                 }
                 Ok(_) | Err(_) => at += BLOCK_BYTES,
             }
         }
         self.position += at as u64;
+        let is_long = groups > 0 && at as u64 / groups >= 4 * STEP_BYTES_MIN;
+        self.step = if is_long {
+            STEP_BYTES_MIN
+        } else {
+            STEP_BYTES_MAX
+        };
     }
 }
 

@@ -1,12 +1,13 @@
 //! Segments: rolling, extending, journal recycling, reading back, open files.
 
-use model::offset::LeaderEpoch;
+use model::offset::{LeaderEpoch, Offset};
 use model::prng::Prng;
 
 use super::world::{World, small_config};
 use crate::io::{FileOp, Io};
 use crate::log::LogConfig;
-use crate::store::{LogId, StoreConfig};
+use crate::log::ReadOutcome;
+use crate::store::{LogId, ReadBudget, StoreConfig};
 
 fn paths(world: &World, ending: &str) -> Vec<String> {
     let files = world.disk.files();
@@ -316,6 +317,49 @@ fn a_start_after_a_kill_reads_what_is_new_in_an_open_segment_and_finds_the_rest_
     assert_eq!(world.read_all(id, 57).len(), 3);
     assert_eq!(world.read_all(id, 0).len(), 60);
     assert_eq!(world.append(id, 1, 100).base_offset.get(), 60);
+}
+
+/// Bytes that are read until the index of an old segment is there; its groups have `len` bytes.
+fn scanned(len: usize) -> u64 {
+    let mut world = World::with(StoreConfig {
+        cache_bytes_max: 0,
+        ..small_config()
+    });
+    let id = world.log(0);
+    world.store.start_epoch(world.now, id, LeaderEpoch::new(1));
+    for _ in 0..4_000_000 / len {
+        world.append(id, 1, len);
+        world.settle();
+    }
+    world.pass_ms(20);
+    let (mut world, _) = world.restart(&mut Prng::new(11));
+    let mut read = 0;
+    let upto = world.store.bounds(id).unwrap().high_watermark;
+    let budget = ReadBudget {
+        bytes_max: 1,
+        at_least_one: true,
+    };
+    world.settle();
+    while world.store.read(world.now, id, Offset::ZERO, upto, budget) == ReadOutcome::Pending {
+        world.round();
+        while !world.pending.is_empty() {
+            if let Io::Read { len, .. } = &world.pending[0] {
+                read += u64::from(*len);
+            }
+            world.complete(0);
+            world.round();
+        }
+        world.advance_ms(1);
+    }
+    assert_eq!(world.read_all(id, 0).len(), 4_000_000 / len);
+    read
+}
+
+#[test]
+fn an_index_is_rebuilt_from_headers_where_groups_are_long() {
+    assert!(scanned(40_000) > 3_900_000);
+    let long = scanned(400_000);
+    assert!(long < 2_500_000, "{long}");
 }
 
 #[test]
