@@ -177,6 +177,7 @@ impl LogScan {
                     base: segment.base,
                     chain: self.chain.filter(|_| segment.base == self.end),
                     witness: witness.filter(|_| segment.seal.is_none()),
+                    keeps_reach: newest.is_some_and(|entry| entry.place.is_some()),
                     resume,
                     seal: segment.seal,
                     points: journals.points.get(&self.id),

@@ -162,6 +162,7 @@ fn in_segment<D: Disk>(
         base,
         chain: None,
         witness: None,
+        keeps_reach: false,
         resume: None,
         seal: None,
         points: None,

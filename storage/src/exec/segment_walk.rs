@@ -44,6 +44,8 @@ pub(crate) struct Expected<'e> {
     pub(crate) chain: Option<u64>,
     /// Number of the newest group that certainly was durable, and the offset after it.
     pub(crate) witness: Option<(u64, Offset)>,
+    /// Whether its writer kept the reach of groups ([`reach`]).
+    pub(crate) keeps_reach: bool,
     /// A durable group from which on it is read, if that is enough.
     pub(crate) resume: Option<Resume>,
     /// Where the manifest says it ends.
@@ -308,13 +310,16 @@ impl<D: Disk> Walker<'_, '_, D> {
         Ok(true)
     }
 
-    /// How far from here the next group can begin if the one here is missing. Zeros are a write that never came, of which
-    /// the writer keeps the reach; anything else may be more than one.
+    /// How far from here to look for a group if the one here is missing. Zeros directly behind the newest witnessed group
+    /// are a write that never came: the writer keeps the reach, so a group beyond it would mean that two were durable after
+    /// the last witness. Anything else may be more than one.
     fn look_ahead(&mut self) -> Result<u64, IoError> {
         let reach = reach(self.longest).saturating_add(BLOCK);
         let block = self.stream.bytes(self.position, BLOCK_BYTES)?;
         let is_unwritten = is_zero(block) && self.stream.unreadable.count == 0;
-        Ok(match is_unwritten {
+        let is_behind_witness =
+            self.expected.keeps_reach && self.witnessed_numbers() == self.number;
+        Ok(match is_unwritten && is_behind_witness {
             true => reach,
             false => reach.max(LOOK_AHEAD_BYTES),
         })
@@ -349,13 +354,16 @@ impl<D: Disk> Walker<'_, '_, D> {
         Ok(())
     }
 
-    /// Prepared zeros behind the last group. What follows a torn write is left for whoever wants to look at it.
+    /// Prepared zeros behind the last group. What follows a torn write is left for whoever wants to look at it, and what
+    /// lies in front of a known end is no surplus.
     fn note_zeros(&mut self) -> Result<(), IoError> {
+        let sealed_end = self.expected.seal.map_or(0, |seal| seal.valid_end);
+        let is_end = self.number >= self.witnessed_numbers() && self.position >= sealed_end;
         let block = self.stream.bytes(self.position, BLOCK_BYTES)?;
-        let is_prepared = !block.is_empty() && is_zero(block);
+        let is_prepared = !block.is_empty() && is_zero(block) && !self.out.is_cut;
         // A block that the device refuses reads as zeros.
-        let is_prepared = is_prepared && self.stream.unreadable.count == 0;
-        self.out.zeroed_upto = match is_prepared {
+        let is_read = self.stream.unreadable.count == 0;
+        self.out.zeroed_upto = match is_end && is_prepared && is_read {
             true => self.stream.len(),
             false => self.position,
         };

@@ -46,6 +46,9 @@ pub(crate) struct Segment {
     /// Its file could not be opened lately; not tried again for reading before this.
     pub(crate) closed_until: Option<Instant>,
     pub(crate) is_extending: bool,
+    /// Whether the manifest durably says where it ends, so that what is behind may be cut off: cut before, it would look like a
+    /// file that was cut short.
+    pub(crate) is_end_known: bool,
     /// Zeroed length of the file.
     pub(crate) len: u64,
     /// Where the next group goes.

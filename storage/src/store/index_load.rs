@@ -2,7 +2,7 @@
 //!
 //! Owns: loads and scans under way, and how many sealed indexes stay in memory.
 //! Never: believes an index file that names another segment or end (I9).
-//! Invariants: a scan reads forward only, in bounded steps, and looks at the headers of groups only.
+//! Invariants: a scan reads forward only, in bounded steps, no more than a few at once, and looks at the headers of groups only.
 //! Source: reliability.md I9, kafka.md 3.3.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +28,9 @@ const ENTRIES_MAX: usize = 256 * 1024;
 const STEP_BYTES_MAX: u64 = 1 << 20;
 const STEP_BYTES_MIN: u64 = 16 << 10;
 
+/// Scans that read at once, over all logs.
+const READING_MAX: usize = 16;
+
 /// An index being rebuilt.
 #[derive(Debug)]
 struct Scan {
@@ -35,12 +38,17 @@ struct Scan {
     position: u64,
     step: u64,
     is_reading: bool,
+    is_waiting: bool,
 }
 
 /// Loads, scans and what they left in memory.
 #[derive(Debug, Default)]
 pub(crate) struct IndexLoads {
     scans: BTreeMap<SegmentAt, Scan>,
+    /// How many of them read.
+    reading: usize,
+    /// Those that wait until fewer do.
+    waiting: VecDeque<SegmentAt>,
     loaded: VecDeque<(SegmentAt, usize)>,
     entries: usize,
 }
@@ -90,6 +98,7 @@ impl Store {
                     position,
                     step: STEP_BYTES_MAX,
                     is_reading: false,
+                    is_waiting: false,
                 };
                 self.index_loads.scans.insert(at, scan);
                 self.continue_scan(at);
@@ -119,6 +128,16 @@ impl Store {
         let Some(file) = segment.file else {
             return self.open_segment(at);
         };
+        if self.index_loads.reading >= READING_MAX {
+            // Reads that begin ask again and again.
+            if !scan.is_waiting {
+                scan.is_waiting = true;
+                self.index_loads.waiting.push_back(at);
+            }
+            return;
+        }
+        self.index_loads.reading += 1;
+        scan.is_waiting = false;
         scan.is_reading = true;
         let len = scan.step.min(segment.end - scan.position);
         let len = u32::try_from(len).unwrap_or(u32::MAX - u32::MAX % 4_096);
@@ -130,6 +149,20 @@ impl Store {
 
     /// A part of the segment came.
     pub(super) fn index_scanned(&mut self, at: SegmentAt, outcome: &IoOutcome) {
+        self.index_loads.reading -= 1;
+        self.take_scanned(at, outcome);
+        while self.index_loads.reading < READING_MAX {
+            let Some(next) = self.index_loads.waiting.pop_front() else {
+                return;
+            };
+            if let Some(scan) = self.index_loads.scans.get_mut(&next) {
+                scan.is_waiting = false;
+            }
+            self.continue_scan(next);
+        }
+    }
+
+    fn take_scanned(&mut self, at: SegmentAt, outcome: &IoOutcome) {
         let segment = self
             .logs
             .get(&at.log)

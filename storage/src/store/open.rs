@@ -269,6 +269,7 @@ fn adopt_segment(now: Now, key: SegmentKey, recovered: &RecoveredSegment) -> Seg
         is_opening: false,
         closed_until: None,
         is_extending: false,
+        is_end_known: true,
         len: recovered.zeroed_upto,
         position: recovered.valid_end,
         next_group: recovered.groups,

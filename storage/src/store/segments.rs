@@ -98,6 +98,7 @@ impl Store {
             is_opening: false,
             closed_until: None,
             is_extending: false,
+            is_end_known: false,
             len,
             position: FIRST_GROUP_POSITION,
             next_group: 0,
@@ -302,7 +303,7 @@ impl Store {
             return;
         };
         segment.is_extending = false;
-        let is_late = segment.is_sealed();
+        let is_late = segment.is_end_known;
         match len {
             Some(len) => {
                 segment.len = segment.len.max(len);
@@ -369,16 +370,22 @@ impl Store {
 
     /// The manifest knows where the sealed segment ends: the zeros behind that are given back.
     pub(super) fn give_back(&mut self, at: SegmentAt) {
+        let log = self.logs.get_mut(&at.log);
+        if let Some(segment) = log.and_then(|log| log.segment_mut(at.segment)) {
+            segment.is_end_known = true;
+        }
         if let Some(cut) = self.cut_to_end(at) {
             self.outbox.file(Purpose::Cleanup, cut);
         }
     }
 
     /// Zeros that an earlier start left are given back file by file: nobody waits for it, and a start after a kill finds
-    /// some in every partition.
+    /// some in every partition. With each goes a snapshot of the producers, without which the next start would read the
+    /// segment for them.
     pub(super) fn give_back_next(&mut self) {
         while let Some(at) = self.surplus.pop_front() {
             if let Some(cut) = self.cut_to_end(at).filter(|_| !self.stop.is_begun()) {
+                self.take_snapshot(at.log);
                 return self.outbox.file(Purpose::GiveBack, cut);
             }
         }
@@ -388,7 +395,7 @@ impl Store {
         let log = self.logs.get_mut(&at.log)?;
         let partition = log.partition;
         let segment = log.segment_mut(at.segment)?;
-        if segment.len <= segment.end || segment.is_extending {
+        if segment.len <= segment.end || segment.is_extending || !segment.is_end_known {
             return None;
         }
         segment.len = segment.end;

@@ -222,6 +222,7 @@ fn contents(world: &World, log: &RecoveredLog) -> Vec<BatchInfo> {
             base: segment.base,
             chain: None,
             witness: None,
+            keeps_reach: false,
             resume: None,
             seal: Some(Seal {
                 valid_end: segment.valid_end,

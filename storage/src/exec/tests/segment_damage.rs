@@ -359,6 +359,47 @@ fn what_follows_a_torn_group_is_left_to_be_looked_at() {
 }
 
 #[test]
+fn a_sealed_segment_is_not_cut_in_front_of_its_sealed_end() {
+    let (mut world, mut history, _, mut segment) = written(2);
+    let batch = history.batch(1, &"x".repeat(60_000));
+    world.segment_group(&mut segment, &[batch]);
+    world.seal_segment(&segment);
+    assert!(world.disk.zero(&segment.path, segment.positions[2], BLOCK));
+    for _ in 0..2 {
+        let recovered = world.recover();
+        let found = &log(&recovered, 1).segments[0];
+        assert_eq!(found.valid_end, segment.positions[2]);
+        assert_eq!(found.zeroed_upto, found.valid_end);
+    }
+}
+
+#[test]
+fn a_witnessed_group_without_its_header_is_not_cut_off() {
+    let (mut world, mut history, mut journal, mut segment) = written(2);
+    let batch = history.batch(1, &"x".repeat(60_000));
+    world.segment_group(&mut segment, &[batch]);
+    world.group(&mut journal, 0, &[Put::Witness(segment.witness())]);
+    assert!(world.disk.zero(&segment.path, segment.positions[2], BLOCK));
+    let recovered = world.recover();
+    let found = &log(&recovered, 1).segments[0];
+    assert_eq!(found.zeroed_upto, found.valid_end);
+    assert_eq!(holes(log(&recovered, 1)), [(4, 5)]);
+}
+
+#[test]
+fn a_long_lost_write_before_more_groups_than_can_be_in_flight_is_damage() {
+    let (mut world, mut history, _, mut segment) = written(1);
+    for len in [100_000, 100, 100, 100] {
+        let batch = history.batch(2, &"x".repeat(len / 2));
+        world.segment_group(&mut segment, &[batch]);
+    }
+    assert!(world.disk.zero(&segment.path, segment.positions[1], BLOCK));
+    let recovered = world.recover();
+    assert_eq!(holes(log(&recovered, 1)), [(2, 4)]);
+    assert_eq!(log(&recovered, 1).log_end, offset(10));
+}
+
+#[test]
 fn a_block_behind_the_end_that_cannot_be_read_is_not_taken_for_zeros() {
     let (mut world, _, _, segment) = written(3);
     world.disk.make_unreadable(&segment.path, segment.position);

@@ -3,7 +3,8 @@
 use model::offset::{LeaderEpoch, Offset};
 use model::prng::Prng;
 
-use super::world::{World, small_config};
+use super::world::{EPOCH_MS, World, small_config};
+use crate::exec::recover;
 use crate::io::{FileOp, Io};
 use crate::log::LogConfig;
 use crate::log::ReadOutcome;
@@ -317,6 +318,125 @@ fn a_start_after_a_kill_reads_what_is_new_in_an_open_segment_and_finds_the_rest_
     assert_eq!(world.read_all(id, 57).len(), 3);
     assert_eq!(world.read_all(id, 0).len(), 60);
     assert_eq!(world.append(id, 1, 100).base_offset.get(), 60);
+}
+
+fn is_extension(io: &Io) -> bool {
+    matches!(
+        io,
+        Io::File {
+            op: FileOp::Extend { .. },
+            ..
+        }
+    )
+}
+
+#[test]
+fn a_late_extension_does_not_cut_before_the_manifest_knows_the_end() {
+    let mut world = World::new();
+    let id = world.log(0);
+    world.append(id, 1, 40_000);
+    world.settle();
+    while !world.pending.iter().any(is_extension) {
+        world.append(id, 1, 40_000);
+        world.round();
+        while let Some(at) = world.pending.iter().position(|io| !is_extension(io)) {
+            world.complete(at);
+            world.round();
+        }
+    }
+    let end = world.visible(id);
+    world.store.begin_shutdown(world.now);
+    world.round();
+    let at = world.pending.iter().position(is_extension).unwrap();
+    world.complete(at);
+    world.round();
+    for at in cuts_under_way(&world) {
+        world.complete(at);
+    }
+    // kill -9: the manifest group with the seal was not written.
+    let mut disk = world.disk;
+    let recovered = recover(&mut disk, world.config.shard, EPOCH_MS).unwrap();
+    assert_eq!(recovered.logs[0].log_end.get(), end);
+    assert_eq!(recovered.logs[0].holes, []);
+}
+
+#[test]
+fn a_late_extension_is_cut_off_once_the_manifest_knows_the_end() {
+    let mut world = World::new();
+    let id = world.log(0);
+    world.append(id, 1, 40_000);
+    world.settle();
+    while !world.pending.iter().any(is_extension) {
+        world.append(id, 1, 40_000);
+        world.round();
+        while let Some(at) = world.pending.iter().position(|io| !is_extension(io)) {
+            world.complete(at);
+            world.round();
+        }
+    }
+    world.store.begin_shutdown(world.now);
+    world.round();
+    while let Some(at) = world.pending.iter().position(|io| !is_extension(io)) {
+        world.complete(at);
+        world.round();
+    }
+    assert_eq!(world.pending.len(), 1, "nothing but the extension");
+    world.settle();
+    assert_eq!(with_surplus(&world), 0);
+}
+
+#[test]
+fn indexes_of_many_segments_are_rebuilt_a_few_at_a_time() {
+    let mut world = World::new();
+    let ids: Vec<_> = (0..60).map(|number| world.log(number)).collect();
+    for id in &ids {
+        world.store.start_epoch(world.now, *id, LeaderEpoch::new(1));
+    }
+    for _ in 0..3 {
+        for id in &ids {
+            world.append(*id, 1, 40_000);
+        }
+        world.settle();
+    }
+    world.pass_ms(20);
+    let (mut world, _) = world.restart(&mut Prng::new(3));
+    world.settle();
+    for id in &ids {
+        assert_eq!(world.read(*id, 0, 1_000), ReadOutcome::Pending);
+    }
+    let is_read = |io: &Io| matches!(io, Io::Read { .. });
+    let mut most = 0;
+    for _ in 0..3_000 {
+        world.round();
+        most = most.max(world.pending.iter().filter(|io| is_read(io)).count());
+        let Some(at) = world.pending.iter().position(|io| !is_read(io)) else {
+            break;
+        };
+        world.complete(at);
+    }
+    assert_eq!(most, 16);
+    for id in ids {
+        assert_eq!(world.read_all(id, 0).len(), 3);
+    }
+}
+
+#[test]
+fn the_second_start_after_a_kill_reads_no_segment_again() {
+    let mut prng = Prng::new(12);
+    let mut world = World::new();
+    let id = world.log(0);
+    world.store.start_epoch(world.now, id, LeaderEpoch::new(1));
+    for _ in 0..20 {
+        world.append(id, 1, 40_000);
+        world.settle();
+    }
+    world.pass_ms(20);
+    let (mut world, first) = world.restart(&mut prng);
+    assert_eq!(first.segments_scanned, 1);
+    world.settle();
+    let (mut world, second) = world.restart(&mut prng);
+    assert_eq!(second.segments_scanned, 0);
+    assert_eq!(world.read_all(id, 0).len(), 20);
 }
 
 /// Bytes that are read until the index of an old segment is there; its groups have `len` bytes.
