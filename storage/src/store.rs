@@ -22,6 +22,7 @@ mod manifest;
 mod open;
 mod open_files;
 pub(crate) mod outbox;
+mod pressing;
 mod read;
 mod retention;
 mod segments;
@@ -83,7 +84,8 @@ pub struct StoreConfig {
     /// Bytes of batch data that may wait in memory for its segment, all partitions together. From twice as much on
     /// the journal takes no more, from four times as much on nothing is appended.
     pub tail_bytes_max: usize,
-    /// Milliseconds after which waiting data is written to its segment.
+    /// Milliseconds after which waiting data is written to its segment, if nothing else asked for it: they keep the files
+    /// of the journal that hold it.
     pub tail_age_ms: u64,
     /// Bytes of the read cache.
     pub cache_bytes_max: usize,
@@ -108,7 +110,7 @@ impl Default for StoreConfig {
             journal_bytes: 128 << 20,
             journal_first_bytes: 8 << 20,
             tail_bytes_max: 64 << 20,
-            tail_age_ms: 5_000,
+            tail_age_ms: 60_000,
             cache_bytes_max: 64 << 20,
             open_files_max: 2_000,
             manifest_bytes: 1 << 20,

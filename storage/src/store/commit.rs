@@ -159,6 +159,7 @@ impl Store {
             group.pieces,
             group.len,
         );
+        self.press_for(group.len);
     }
 
     fn add_witnesses(&mut self, builder: &mut GroupBuilder, key: FileKey, budget: u64) -> bool {
@@ -445,7 +446,7 @@ impl Store {
             file.position = FIRST_GROUP;
             file.logs.clear();
             file.retire_after = 0;
-            file.is_pressed = false;
+            file.pressed = 0;
             return;
         }
         let path = journal_path(self.config.shard, &file.uid);
@@ -455,7 +456,7 @@ impl Store {
         self.outbox.file(Purpose::Cleanup, FileOp::Remove { path });
     }
 
-    /// Prepares the next file in time, and presses logs to leave old files.
+    /// Prepares the next file in time, and presses logs to leave full ones if there will be none.
     fn keep_files(&mut self) {
         if self.journal.wants_spare() && self.space.may_allocate() && !self.stop.is_begun() {
             self.create_journal_file();
@@ -463,13 +464,7 @@ impl Store {
         if self.journal.present.is_none() && !self.stop.is_begun() {
             self.switch_journal_file();
         }
-        if self
-            .journal
-            .present_file()
-            .is_some_and(JournalFile::is_half_full)
-        {
-            self.press_full_files();
-        }
+        self.press_if_short();
     }
 
     fn create_journal_file(&mut self) {
@@ -494,7 +489,7 @@ impl Store {
                 logs: Vec::new(),
                 witnessed: Vec::new(),
                 retire_after: 0,
-                is_pressed: false,
+                pressed: 0,
             },
         );
         let path = journal_path(self.config.shard, &uid);
@@ -506,17 +501,6 @@ impl Store {
                 len,
             },
         );
-    }
-
-    /// Logs in full files are flushed, so that the files can be retired.
-    fn press_full_files(&mut self) {
-        let is_due = |file: &&mut JournalFile| file.phase == FilePhase::Full && !file.is_pressed;
-        let mut logs = Vec::new();
-        for file in self.journal.files.values_mut().filter(is_due) {
-            file.is_pressed = true;
-            logs.append(&mut file.logs);
-        }
-        logs.into_iter().for_each(|id| self.want_flush(id));
     }
 
     /// Ends the present file and starts a spare, if there is one.

@@ -15,6 +15,7 @@ use model::time::Instant;
 use super::LogId;
 use super::journal_ends::RecentEnds;
 use super::manifest::CLAIM_AFTER;
+use super::pressing::Pace;
 use crate::format::Uid;
 use crate::format::frame::{Beside, lineage_tag};
 use crate::format::journal::{GroupBuilder, SegDurableEntry};
@@ -67,8 +68,8 @@ pub(crate) struct JournalFile {
     pub(crate) witnessed: Vec<LogId>,
     /// Sequence that must be durable before this file may be retired.
     pub(crate) retire_after: u64,
-    /// Whether the logs in it were asked to flush.
-    pub(crate) is_pressed: bool,
+    /// How many of those were asked to flush.
+    pub(crate) pressed: usize,
 }
 
 impl JournalFile {
@@ -122,6 +123,8 @@ pub(crate) struct Journal {
     pub(crate) old_files: Vec<(Uid, Uid, u64)>,
     /// Logs of groups that became durable, for the store to look at.
     released: VecDeque<Vec<LogId>>,
+    /// How fast full files are emptied.
+    pub(crate) pace: Pace,
     /// Builds each group.
     pub(crate) builder: GroupBuilder,
     /// Emptied lists, kept for their memory.
@@ -141,6 +144,7 @@ impl Journal {
             claimed: Beside::default(),
             recent: RecentEnds::default(),
             released: VecDeque::new(),
+            pace: Pace::default(),
             builder: GroupBuilder::default(),
             inflight: VecDeque::new(),
             files: BTreeMap::new(),
@@ -181,7 +185,7 @@ impl Journal {
     }
 
     /// Whether a file for later is there or on its way.
-    fn has_next(&self) -> bool {
+    pub(crate) fn has_next(&self) -> bool {
         self.files.values().any(|file| match file.phase {
             FilePhase::Creating | FilePhase::Spare => true,
             FilePhase::Heading | FilePhase::Registering => true,

@@ -11,6 +11,7 @@ mod many;
 mod missing;
 mod model;
 mod open_failures;
+mod pressing;
 mod retention;
 mod segments;
 mod space;

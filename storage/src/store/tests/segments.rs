@@ -8,6 +8,7 @@ use crate::exec::recover;
 use crate::io::{FileOp, Io};
 use crate::log::LogConfig;
 use crate::log::ReadOutcome;
+use crate::store::pressing::FULL_MAX;
 use crate::store::{LogId, ReadBudget, StoreConfig};
 
 fn paths(world: &World, ending: &str) -> Vec<String> {
@@ -120,7 +121,9 @@ fn journal_files_are_used_again_and_stay_few() {
             world.advance_ms(10);
         }
     }
-    assert!(paths(&world, ".j").len() <= 4, "{:?}", paths(&world, ".j"));
+    // Half of them full, one in use, one for later.
+    let files = paths(&world, ".j");
+    assert!(files.len() <= FULL_MAX + 2, "{files:?}");
     for id in ids {
         assert_eq!(world.visible(id), 200);
         assert_eq!(world.read_all(id, 0).len(), 200);

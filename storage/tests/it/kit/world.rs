@@ -31,6 +31,7 @@ pub(crate) fn config(seed: u64) -> StoreConfig {
         journal_bytes: 96 * 1024,
         journal_first_bytes: 64 * 1024,
         tail_bytes_max: 96 * 1024,
+        tail_age_ms: 5_000,
         cache_bytes_max: 0,
         open_files_max: 8,
         manifest_bytes: 32 * 1024,
