@@ -2,7 +2,8 @@
 //!
 //! Owns: stamped batches as byte handles, in offset order.
 //! Never: decides when to write; looks inside a batch.
-//! Invariants: batches are contiguous in offsets; `bytes` is the sum of their lengths.
+//! Invariants: batches are contiguous in offsets; `bytes` is the sum of their lengths; `oldest_last` and `end` are those
+//! of the oldest and the newest while there are any.
 //! Source: reliability.md 2.2.
 
 use std::collections::VecDeque;
@@ -59,6 +60,10 @@ pub(crate) struct Wanted {
 pub(crate) struct Tail {
     batches: VecDeque<TailBatch>,
     bytes: usize,
+    /// Last offset of the oldest batch, and the one after the newest. They stand here because the batches of a log among
+    /// thousands are not in the processor's cache when the next one comes.
+    oldest_last: Offset,
+    end: Offset,
 }
 
 impl Tail {
@@ -67,12 +72,12 @@ impl Tail {
     /// # Panics
     /// If it does not follow the one before: offsets of a log have no gaps here.
     pub(crate) fn push(&mut self, batch: TailBatch) {
-        if let Some(newest) = self.batches.back() {
-            assert!(
-                newest.last.next() == batch.base,
-                "tail batches are contiguous"
-            );
+        if self.batches.is_empty() {
+            self.oldest_last = batch.last;
+        } else {
+            assert!(self.end == batch.base, "tail batches are contiguous");
         }
+        self.end = batch.last.next();
         self.bytes += batch.bytes.len();
         self.batches.push_back(batch);
     }
@@ -103,7 +108,7 @@ impl Tail {
     /// Index of the batch that contains `from`. Whoever routes asks for one of the newest and whoever flushes
     /// for the oldest, so both ends are looked at before the rest is searched.
     fn position(&self, from: Offset) -> usize {
-        if self.batches.front().is_none_or(|batch| batch.last >= from) {
+        if self.batches.is_empty() || self.oldest_last >= from {
             return 0;
         }
         let newest = self.batches.iter().rev().take(NEWEST_LOOKED_AT);
@@ -158,12 +163,13 @@ impl Tail {
 
     /// Removes every batch below `upto`, which is a batch boundary, oldest first.
     pub(crate) fn take_below(&mut self, upto: Offset) -> Option<TailBatch> {
-        let is_below = self.batches.front().is_some_and(|batch| batch.last < upto);
-        let batch = if is_below {
-            self.batches.pop_front()
-        } else {
-            None
-        }?;
+        if self.oldest_last >= upto {
+            return None;
+        }
+        let batch = self.batches.pop_front()?;
+        if let Some(oldest) = self.batches.front() {
+            self.oldest_last = oldest.last;
+        }
         self.bytes -= batch.bytes.len();
         Some(batch)
     }
