@@ -2,7 +2,7 @@
 //!
 //! Owns: which partitions this shard leads, which logs are strays.
 //! Never: creates or deletes logs.
-//! Invariants: a log is served or a stray, never both.
+//! Invariants: a log is served or a stray, never both; `logs` and `by_name` hold the same.
 //! Source: architecture.md section 5; reliability.md 2.4.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,8 @@ use crate::partition::Partition;
 pub(super) struct Directory {
     partitions: FastMap<LogId, Partition>,
     logs: BTreeMap<TopicPartition, LogId>,
+    /// The same, for who asks for one: a search in the order of thousands costs several reads of memory.
+    by_name: FastMap<TopicPartition, LogId>,
     strays: BTreeMap<TopicPartition, LogId>,
 }
 
@@ -25,6 +27,7 @@ impl Directory {
     pub(super) fn insert(&mut self, partition: Partition) {
         self.strays.remove(&partition.tp);
         self.logs.insert(partition.tp, partition.log);
+        self.by_name.insert(partition.tp, partition.log);
         let replaced = self.partitions.insert(partition.log, partition);
         assert!(replaced.is_none(), "a log serves one partition");
     }
@@ -35,7 +38,7 @@ impl Directory {
     }
 
     pub(super) fn log_of(&self, tp: TopicPartition) -> Option<LogId> {
-        self.logs.get(&tp).copied()
+        self.by_name.get(&tp).copied()
     }
 
     pub(super) fn get(&self, log: LogId) -> Option<&Partition> {
@@ -50,6 +53,7 @@ impl Directory {
     pub(super) fn remove(&mut self, log: LogId) -> Option<Partition> {
         let partition = self.partitions.remove(&log)?;
         self.logs.remove(&partition.tp);
+        self.by_name.remove(&partition.tp);
         Some(partition)
     }
 
