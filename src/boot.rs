@@ -27,6 +27,7 @@ pub(crate) mod directory;
 mod identity;
 mod ready;
 mod recovery;
+mod share;
 mod signals;
 
 use directory::Directory;
@@ -61,8 +62,8 @@ pub(crate) struct ServeConfig {
     pub(crate) kafka: KafkaConfig,
     /// Bytes of one journal file, multiple of 4096.
     pub(crate) journal_bytes: u64,
-    /// Bytes per core of records that wait in memory for their segment.
-    pub(crate) tail_bytes_max: usize,
+    /// Bytes per core of records that wait in memory for their segment; a share of the machine's memory if `None`.
+    pub(crate) tail_bytes_max: Option<usize>,
     /// Bytes per core of the read cache.
     pub(crate) cache_bytes_max: usize,
     /// How long a write may be on its way before the disk counts as failed.
@@ -87,7 +88,7 @@ impl Default for ServeConfig {
             broker: BrokerConfig::default(),
             kafka: KafkaConfig::default(),
             journal_bytes: 64 << 20,
-            tail_bytes_max: 64 << 20,
+            tail_bytes_max: None,
             cache_bytes_max: 64 << 20,
             stall_fence: StallLimits::default().fence,
             ballast_bytes_max: 0,
@@ -246,9 +247,20 @@ fn cores(
     recovered: Vec<Recovered>,
 ) -> Result<Vec<CoreConfig<Shard>>, BootError> {
     let mut cores = Vec::new();
+    let count = u16::try_from(recovered.len()).unwrap_or(u16::MAX);
+    let share = Share::of(config, count);
+    tracing::info!(
+        tails = share.tail_bytes,
+        files = share.open_files,
+        "share of each core"
+    );
     for (index, recovered) in recovered.into_iter().enumerate() {
         let seed = identity::random_seed().map_err(system("random seed"))?;
-        let store = store_config(config, recovered.shard, seed);
+        let store = StoreConfig {
+            tail_bytes_max: share.tail_bytes,
+            open_files_max: share.open_files,
+            ..store_config(config, recovered.shard, seed)
+        };
         let (broker, image) = (Arc::clone(broker), Arc::clone(image));
         cores.push(CoreConfig {
             birth: Box::new(move |birth| {
@@ -268,6 +280,22 @@ fn cores(
     Ok(cores)
 }
 
+/// What each core has of the machine.
+struct Share {
+    tail_bytes: usize,
+    open_files: usize,
+}
+
+impl Share {
+    fn of(config: &ServeConfig, cores: u16) -> Self {
+        let tail_bytes = || share::tail_bytes(share::memory(), cores);
+        Self {
+            tail_bytes: config.tail_bytes_max.unwrap_or_else(tail_bytes),
+            open_files: share::open_files(shards::open_files_limit(), cores),
+        }
+    }
+}
+
 fn store_config(config: &ServeConfig, shard: ShardId, seed: u64) -> StoreConfig {
     StoreConfig {
         shard,
@@ -275,7 +303,6 @@ fn store_config(config: &ServeConfig, shard: ShardId, seed: u64) -> StoreConfig 
         journal_first_bytes: config
             .journal_bytes
             .min(StoreConfig::default().journal_first_bytes),
-        tail_bytes_max: config.tail_bytes_max,
         cache_bytes_max: config.cache_bytes_max,
         stall: StallLimits {
             unfit: StallLimits::default().unfit.min(config.stall_fence),

@@ -24,5 +24,6 @@ pub use net::listener::{ListenError, Listeners};
 pub use pump::Machine;
 pub use ring::probe_ring;
 pub use start::{
-    Birth, BirthFn, CoreConfig, FatalFn, Report, Running, StartConfig, StartError, start,
+    Birth, BirthFn, CoreConfig, FatalFn, Report, Running, StartConfig, StartError,
+    open_files_limit, start,
 };

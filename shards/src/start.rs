@@ -288,6 +288,13 @@ fn raise_file_limit() {
     }
 }
 
+/// Descriptors that this process may have once the cores are started.
+#[must_use]
+pub fn open_files_limit() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.maximum.unwrap_or(u64::MAX)
+}
+
 /// Gives every core its socket, its end of the mesh and its mailbox.
 fn furnish<M>(
     cores: Vec<CoreConfig<M>>,

@@ -164,7 +164,8 @@ fn serve_config(settings: &Settings) -> Result<ServeConfig, Failure> {
         busy_poll: Duration::from_millis(settings.number("busy-poll")),
         broker: broker_config(settings),
         journal_bytes: settings.number("storage.journal-size") / 4096 * 4096,
-        tail_bytes_max: bytes("storage.tail-memory"),
+        // `auto` is no number.
+        tail_bytes_max: Some(bytes("storage.tail-memory")).filter(|bytes| *bytes > 0),
         cache_bytes_max: bytes("storage.cache-memory"),
         stall_fence: Duration::from_millis(settings.number("storage.stall-fence")),
         ballast_bytes_max: settings.number("storage.ballast"),

@@ -170,10 +170,11 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "storage.tail-memory",
-        ValueKind::Size(1 << 20, 64 * GIB),
-        "64MiB",
+        ValueKind::SizeOrAuto(1 << 20, 64 * GIB),
+        "auto",
         None,
-        "Memory per data core for records that wait for their segment. From twice as much on acknowledgements wait too, from four times as much on appends are refused.",
+        "Memory per data core for records that wait for their segment, used when there are any; `auto` is a tenth of \
+         what the machine or the control group has for a core, from 64 MiB to 512 MiB. From twice as much on acknowledgements wait too, from four times as much on appends are refused.",
     ),
     key(
         "storage.cache-memory",

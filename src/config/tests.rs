@@ -55,6 +55,18 @@ fn sizes_and_durations_have_units() {
 }
 
 #[test]
+fn a_size_that_follows_from_the_machine_is_auto_or_a_size() {
+    let mut settings = Settings::defaults();
+    assert_eq!(settings.text("storage.tail-memory"), "auto");
+    let text = fails(|settings| settings.set("storage.tail-memory", "all".into(), Origin::Flag));
+    assert!(text.contains("`auto`, or a size"), "{text}");
+    settings
+        .set("storage.tail-memory", "32MiB".to_owned(), Origin::Flag)
+        .expect("size");
+    assert_eq!(settings.number("storage.tail-memory"), 32 << 20);
+}
+
+#[test]
 fn every_default_is_a_valid_value_and_every_name_is_unique() {
     for (index, key) in KEYS.iter().enumerate() {
         assert_eq!(key.kind.check(key.default), Ok(()), "{}", key.name);

@@ -16,6 +16,8 @@ pub(crate) enum ValueKind {
     Number(u64, u64),
     /// `64MiB`; bytes in a range.
     Size(u64, u64),
+    /// A size, or `auto` for one that follows from the machine.
+    SizeOrAuto(u64, u64),
     /// `5m`; milliseconds in a range.
     Duration(u64, u64),
     /// `true` or `false`.
@@ -36,6 +38,14 @@ impl ValueKind {
             Self::Size(low, high) => {
                 check_range(text, (low, high), "a size such as 64MiB, in bytes")
             }
+            Self::SizeOrAuto(low, high) => match text {
+                "auto" => Ok(()),
+                _ => check_range(
+                    text,
+                    (low, high),
+                    "`auto`, or a size such as 64MiB, in bytes",
+                ),
+            },
             Self::Duration(low, high) => {
                 check_range(text, (low, high), "a duration such as 10ms or 5m, in ms")
             }
@@ -49,6 +59,7 @@ impl ValueKind {
             Self::Address => "host:port",
             Self::Number(..) => "number",
             Self::Size(..) => "size",
+            Self::SizeOrAuto(..) => "size or auto",
             Self::Duration(..) => "duration",
             Self::Switch => "true or false",
         }
