@@ -346,6 +346,7 @@ fn start(
         journal_bytes: 1 << 20,
         journal_first_bytes: 256 << 10,
         tail_bytes_max: 4 << 20,
+        tail_age_ms: 5_000,
         cache_bytes_max: 1 << 20,
         manifest_bytes: 64 << 10,
         extent_bytes: (64 << 10, 1 << 20),

@@ -34,6 +34,10 @@ const JOURNAL_BATCH_BYTES_MAX: u64 = 2 << 20;
 /// Witnesses of segments in one group at most.
 const GROUP_WITNESSES_MAX: usize = 1_024;
 
+/// Files kept to be written again. One would not do: a file comes free when the next was made already, and would be
+/// removed only to be missed when that one is half full.
+const SPARES_MAX: usize = 2;
+
 /// Where the first group of a file lies.
 const FIRST_GROUP: u64 = BLOCK_BYTES as u64;
 
@@ -431,9 +435,9 @@ impl Store {
         }
     }
 
-    /// The manifest forgot the file: it becomes the next spare, or is removed.
+    /// The manifest forgot the file: it becomes a spare, or is removed.
     pub(super) fn journal_retired(&mut self, key: FileKey) {
-        let is_wanted = self.journal.spare().is_none() && !self.stop.is_begun();
+        let is_wanted = self.journal.spares() < SPARES_MAX && !self.stop.is_begun();
         let Some(file) = self.journal.files.get_mut(&key) else {
             return;
         };

@@ -193,6 +193,12 @@ impl Journal {
         })
     }
 
+    /// How many files may become present.
+    pub(crate) fn spares(&self) -> usize {
+        let is_spare = |file: &&JournalFile| file.phase == FilePhase::Spare;
+        self.files.values().filter(is_spare).count()
+    }
+
     /// A file that may become present.
     pub(crate) fn spare(&self) -> Option<FileKey> {
         let spare = self

@@ -21,7 +21,7 @@ const FULL_URGENT: usize = FILES_MAX - 4;
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// Bytes written to the journal for which nothing was flushed yet.
-    owed: u64,
+    pub(super) owed: u64,
 }
 
 impl Store {
@@ -35,26 +35,32 @@ impl Store {
             return;
         };
         self.journal.pace.owed += u64::from(written) * over as u64;
-        for key in self.journal.oldest_full(over) {
-            self.press_share(key);
+        let mut is_left = false;
+        while let Some(key) = self.journal.next_to_empty(over).filter(|_| !is_left) {
+            is_left = self.press_share(key);
+        }
+        // What there was nobody to flush for is not made up for later, all at once.
+        if !is_left {
+            self.journal.pace.owed = 0;
         }
     }
 
-    /// Flushes as many logs of a file as its share of what is owed.
-    fn press_share(&mut self, key: FileKey) {
+    /// Flushes as many logs of a file as its share of what is owed; whether some are left.
+    fn press_share(&mut self, key: FileKey) -> bool {
         let bytes = self.config.journal_bytes;
         while let Some(file) = self.journal.files.get_mut(&key) {
             let each = bytes / file.logs.len().max(1) as u64;
             let Some(id) = file.logs.get(file.pressed).copied() else {
-                return;
+                return false;
             };
             if self.journal.pace.owed < each {
-                return;
+                return true;
             }
             file.pressed += 1;
             self.journal.pace.owed -= each;
             self.press_log(id, key);
         }
+        false
     }
 
     fn press_log(&mut self, id: LogId, key: FileKey) {
@@ -72,15 +78,19 @@ impl Store {
         }
         let full = self.journal.full_files();
         let is_short = full >= FULL_URGENT || !self.journal.has_next();
-        for key in self.journal.oldest_full(if is_short { full } else { 0 }) {
-            let Some(file) = self.journal.files.get_mut(&key) else {
-                continue;
-            };
-            let from = std::mem::replace(&mut file.pressed, file.logs.len());
-            let waiting = file.logs.get(from..).unwrap_or_default().to_vec();
-            for id in waiting {
-                self.press_log(id, key);
-            }
+        while let Some(key) = self.journal.next_to_empty(full).filter(|_| is_short) {
+            self.press_all(key);
+        }
+    }
+
+    fn press_all(&mut self, key: FileKey) {
+        let Some(file) = self.journal.files.get_mut(&key) else {
+            return;
+        };
+        let from = std::mem::replace(&mut file.pressed, file.logs.len());
+        let waiting = file.logs.get(from..).unwrap_or_default().to_vec();
+        for id in waiting {
+            self.press_log(id, key);
         }
     }
 }
@@ -91,15 +101,14 @@ impl super::journal::Journal {
         self.files.values().filter(is_full).count()
     }
 
-    /// The oldest full files.
-    fn oldest_full(&self, count: usize) -> Vec<FileKey> {
-        if count == 0 {
-            return Vec::new();
-        }
+    /// The oldest full file with logs that were not asked to flush, if it is among so many of the oldest.
+    fn next_to_empty(&self, count: usize) -> Option<FileKey> {
         let is_full = |file: &&JournalFile| file.phase == FilePhase::Full;
-        let mut full: Vec<_> = self.files.values().filter(is_full).collect();
-        full.sort_unstable_by_key(|file| file.number);
-        full.iter().take(count).map(|file| file.key).collect()
+        let full = || self.files.values().filter(is_full);
+        let waiting = full().filter(|file| file.pressed < file.logs.len());
+        let next = waiting.min_by_key(|file| file.number)?;
+        let older = full().filter(|file| file.number < next.number).count();
+        (older < count).then_some(next.key)
     }
 }
 
