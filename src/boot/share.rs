@@ -3,7 +3,7 @@
 //! Owns: the memory this process may use, and the shares that follow from it.
 //! Never: fails: what cannot be read counts as the least.
 //! Invariants: a share lies within its bounds, whatever the machine.
-//! Source: reliability.md 2.2 (open files) and 1.10 (memory per core: a tenth for tails).
+//! Source: reliability.md 2.2 (open files) and 5 (memory per core: a tenth for tails).
 
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
