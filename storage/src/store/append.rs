@@ -27,6 +27,12 @@ const ESHUTDOWN: i32 = 108;
 /// errno of bytes that are no batch (`EINVAL`).
 const EINVAL: i32 = 22;
 
+/// Bytes that wait in all tails together while writes are long enough: a start after a kill reads them all in the journal.
+const USUAL_TAILS_BYTES: usize = 64 << 20;
+
+/// Bytes from which on a tail is worth a write to its segment, if there is memory to wait for so many.
+const WORTH_WRITING_BYTES: usize = 64 << 10;
+
 impl Store {
     pub(super) fn append_batch(
         &mut self,
@@ -83,9 +89,11 @@ impl Store {
     }
 
     /// Bytes a tail may hold before it is written to its segment.
-    fn flush_threshold(&self) -> usize {
-        let share = self.config.tail_bytes_max / self.unflushed_logs.max(1);
-        TAIL_FLUSH_BYTES.min(share).max(1)
+    pub(super) fn flush_threshold(&self) -> usize {
+        let logs = self.unflushed_logs.max(1);
+        let worth = (USUAL_TAILS_BYTES / logs).max(WORTH_WRITING_BYTES);
+        let share = self.config.tail_bytes_max / logs;
+        TAIL_FLUSH_BYTES.min(worth).min(share).max(1)
     }
 
     /// Everything of this log goes to a segment as soon as one is ready.

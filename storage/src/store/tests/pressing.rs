@@ -108,3 +108,23 @@ fn a_journal_that_filled_up_for_want_of_segments_goes_on_once_they_are_made() {
     let visible: u64 = ids.iter().map(|id| world.visible(*id)).sum();
     assert_eq!(visible, turns as u64);
 }
+
+#[test]
+fn a_tail_is_written_when_its_share_is_full_but_not_below_64_kib_while_there_is_memory() {
+    let mut world = World::with(StoreConfig {
+        tail_bytes_max: 512 << 20,
+        ..small_config()
+    });
+    let expected = [
+        (0, 256 << 10),
+        (256, 256 << 10),
+        (512, 128 << 10),
+        (1_024, 64 << 10),
+        (8_192, 64 << 10),
+        (16_384, 32 << 10),
+    ];
+    for (logs, bytes) in expected {
+        world.store.unflushed_logs = logs;
+        assert_eq!(world.store.flush_threshold(), bytes, "{logs}");
+    }
+}
