@@ -83,8 +83,8 @@ pub trait Disk {
     /// # Errors
     /// `NotFound`, or the device failed.
     fn read(&self, path: &str, position: u64, len: usize) -> Result<Vec<u8>, IoError>;
-    /// These bytes of a file are read soon, and perhaps no others: a disk that can have them by then begins now. A hint,
-    /// no more.
+    /// These bytes of a file are read soon: a disk that can have them by then begins now. If there are several parts, perhaps
+    /// no others; if it is one, what follows may be read too. A hint, no more.
     fn expect(&self, path: &str, parts: &[Range<u64>]) {
         let _: (&str, &[Range<u64>]) = (path, parts);
     }

@@ -7,7 +7,9 @@ use storage::LogId;
 use storage::format::cursor::Writer;
 use storage::format::frame::{Beside, Frame, FrameKind};
 use storage::format::index_file::{Entry, IndexFile};
-use storage::format::journal::{AppendEntry, GroupBuilder, JournalHeader, SegDurableEntry};
+use storage::format::journal::{
+    AppendEntry, GroupBuilder, GroupPlace, JournalHeader, SegDurableEntry,
+};
 use storage::format::manifest::{ManifestHeader, Record};
 use storage::format::segment::{GroupHeader, GroupPayload, SegmentHeader};
 use storage::format::snapshot::{Batch, Producer, Snapshot};
@@ -159,6 +161,12 @@ fn journal_body() -> Vec<u8> {
         segment: [6; 16],
         group_seq: 2,
         last: Offset::new(3),
+        place: Some(GroupPlace {
+            position: 12_288,
+            max_timestamp: 5,
+            longest: 4_096,
+            has_producers: false,
+        }),
     };
     builder.seg_durable(&witness);
     let group = builder.finish(frame()).pieces.concat();

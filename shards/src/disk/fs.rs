@@ -189,8 +189,10 @@ impl Disk for FsDisk {
         let Ok(file) = resolve(&self.root, path).and_then(File::open) else {
             return;
         };
-        // Reading ahead beyond the parts that are wanted would fetch the file whole.
-        advise(&file, path, (0, None), Advice::Random);
+        if parts.len() > 1 {
+            // Reading ahead beyond the parts that are wanted would fetch the file whole.
+            advise(&file, path, (0, None), Advice::Random);
+        }
         for part in parts {
             let len = NonZeroU64::new(part.end.saturating_sub(part.start));
             if len.is_some() {

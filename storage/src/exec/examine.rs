@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::slice;
 
 use model::ids::ShardId;
 
@@ -122,12 +123,11 @@ fn is_all_sealed(state: &ManifestState) -> bool {
 fn expect_open<D: Disk>(disk: &D, log: &LogState, witnesses: &BTreeMap<Uid, SegDurableEntry>) {
     for segment in log.segments.iter().filter(|segment| segment.seal.is_none()) {
         let witness = witnesses.get(&segment.uid).and_then(|entry| entry.place);
-        let begin = FIRST_GROUP_POSITION;
-        let parts = match witness.filter(|place| !place.has_producers) {
-            Some(place) => [0..begin, expected_from(&place)],
-            None => [0..begin, begin..EXPECTED_BYTES],
-        };
-        disk.expect(&segment_path(log.tp, segment.base, &segment.uid), &parts);
+        let path = segment_path(log.tp, segment.base, &segment.uid);
+        match witness.filter(|place| !place.has_producers) {
+            Some(place) => disk.expect(&path, &[0..FIRST_GROUP_POSITION, expected_from(&place)]),
+            None => disk.expect(&path, slice::from_ref(&(0..EXPECTED_BYTES))),
+        }
     }
 }
 
