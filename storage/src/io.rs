@@ -84,7 +84,7 @@ pub enum FileOp {
         /// Multiple of 4096.
         len: u64,
     },
-    /// Write a small derived file whole, under a temporary name first. Nothing depends on it: it need not be durable.
+    /// Write a small derived file whole: temporary name, flush, rename, flush directory.
     Replace {
         /// Relative path.
         path: String,

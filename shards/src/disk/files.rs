@@ -2,11 +2,11 @@
 //!
 //! Owns: every call that may wait inside the file system: create, fill, open, rename, unlink.
 //! Never: is waited for by a data core.
-//! Invariants: what is reported done is durable, directory entries included, but for cuts and derived files; requests take effect in order of arrival.
+//! Invariants: what is reported done is durable, directory entries included, but for a cut; requests take effect in order of arrival.
 //! Source: reliability.md 2.1; runtime.md section 6.5; performance.md section 2 (unlink in steps).
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -309,15 +309,17 @@ fn zeros(wanted: usize) -> AlignedBuffer {
         .unwrap_or_else(|| AlignedBuffer::zeroed(wanted.min(FILL_BYTES)))
 }
 
-/// Writes a file whole under a temporary name, then renames it. A loss of power may tear or undo it: such files carry
-/// checksums and nothing depends on them, and a flush would hold up everybody's writes.
+/// Writes a file whole under a temporary name, then renames it.
 pub(super) fn replace(root: &Path, path: &str, contents: &[u8]) -> io::Result<()> {
     let path = resolve(root, path)?;
     create_directories(&path)?;
     let mut temporary = path.clone().into_os_string();
     temporary.push(TEMPORARY_SUFFIX);
-    std::fs::write(&temporary, contents)?;
-    std::fs::rename(&temporary, &path)
+    let mut file = File::create(&temporary)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, &path)?;
+    sync_parent(&path)
 }
 
 fn load(root: &Path, path: &str, len_max: u64) -> io::Result<Vec<u8>> {
