@@ -119,12 +119,10 @@ impl LogScan {
         }
         let newest_epoch = scan.epochs.newest();
         for segment in &state.segments {
+            scan.confirm_snapshot();
             scan.segment(disk, segment, with, findings)?;
         }
-        // Behind this point a hole may follow, where no chain hash is known.
-        if scan.producers.from() == scan.end && scan.chain.is_some() {
-            scan.producers.reach(scan.end, scan.chain);
-        }
+        scan.confirm_snapshot();
         scan.note_new_epochs(newest_epoch);
         Ok(scan)
     }
@@ -140,6 +138,14 @@ impl LogScan {
             }
         }
         Ok(())
+    }
+
+    /// A snapshot that was taken where a segment ends is confirmed by the chain hash there, whatever becomes of the
+    /// batches behind it: a hole may follow, where no chain hash is known.
+    fn confirm_snapshot(&mut self) {
+        if self.producers.from() == self.end && self.chain.is_some() {
+            self.producers.reach(self.end, self.chain);
+        }
     }
 
     fn segment<D: Disk>(
@@ -201,7 +207,7 @@ impl LogScan {
     /// The newest durable group of an open segment, if nothing is wanted of the groups before it: no producers, no
     /// offsets to find again.
     fn resume(
-        &mut self,
+        &self,
         segment: &SegmentState,
         newest: &SegDurableEntry,
         depth: BatchDepth,
@@ -210,10 +216,6 @@ impl LogScan {
         let is_open = segment.seal.is_none() && depth == BatchDepth::Header;
         if !is_open || self.state.holes.touches(segment.base, Offset::MAX) {
             return None;
-        }
-        // Behind a hole only the batches tell the chain.
-        if let Some(chain) = self.chain.filter(|_| segment.base == self.end) {
-            self.producers.reach(segment.base, Some(chain));
         }
         self.producers.is_confirmed().then_some(Resume {
             place,

@@ -3,7 +3,7 @@
 use model::batch::{BatchBuilder, BatchProducer, NewRecord};
 use model::ids::{BatchSequence, ProducerEpoch, ProducerId};
 
-use super::builder::{Batch, History, NOW, World, log, offset, tp};
+use super::builder::{Batch, History, NOW, Put, World, holes, log, offset, tp};
 use crate::exec::recovered::Recovered;
 use crate::format::layout::snapshot_path;
 use crate::format::snapshot::{Batch as SnapshotBatch, Producer, Snapshot};
@@ -106,6 +106,32 @@ fn a_snapshot_that_the_chain_confirms_saves_reading_the_sealed_segments() {
             .iter()
             .all(|batch| is_duplicate_of(&recovered, batch))
     );
+}
+
+#[test]
+fn a_snapshot_where_a_sealed_segment_ends_outlives_damage_directly_behind_it() {
+    let mut world = World::new();
+    let mut history = world.create_log(1);
+    let mut sealed = world.add_segment(&history, 9);
+    let mut batches: Vec<Batch> = (0..3).map(|at| produced(&mut history, at)).collect();
+    world.segment_group(&mut sealed, &batches);
+    world.seal_segment(&sealed);
+    let bytes = snapshot(&batches, 3, history.chain).encode().unwrap();
+    world.disk.put(&snapshot_path(tp(1), offset(3)), bytes);
+    let mut open = world.add_segment(&history, 8);
+    for sequence in 3..5 {
+        batches.push(produced(&mut history, sequence));
+        world.segment_group(&mut open, batches.last_chunk::<1>().unwrap());
+    }
+    let mut journal = world.start_journal(1);
+    world.group(&mut journal, 0, &[Put::Witness(open.witness())]);
+    assert!(world.disk.flip(&open.path, open.positions[0] + 140));
+    let recovered = world.recover();
+    assert_eq!(holes(log(&recovered, 1)), [(3, 4)]);
+    assert_eq!(log(&recovered, 1).snapshot_upto, Some(offset(3)));
+    assert_eq!(recovered.report.segments_scanned, 1, "not the sealed one");
+    let known = [0, 1, 2, 4].map(|at: usize| &batches[at]);
+    assert!(known.iter().all(|batch| is_duplicate_of(&recovered, batch)));
 }
 
 #[test]
