@@ -218,6 +218,7 @@ fn start(config: &ServeConfig, directory: &Directory) -> Result<Broker, BootErro
         image,
         busy_poll: config.busy_poll,
         request_bytes_max: config.request_bytes_max,
+        stall: stall_limits(config),
         on_fatal: Arc::new(end_process),
     })?;
     control.attach(cores.core_ports());
@@ -304,12 +305,16 @@ fn store_config(config: &ServeConfig, shard: ShardId, seed: u64) -> StoreConfig 
             .journal_bytes
             .min(StoreConfig::default().journal_first_bytes),
         cache_bytes_max: config.cache_bytes_max,
-        stall: StallLimits {
-            unfit: StallLimits::default().unfit.min(config.stall_fence),
-            fence: config.stall_fence,
-        },
+        stall: stall_limits(config),
         seed,
         ..StoreConfig::default()
+    }
+}
+
+fn stall_limits(config: &ServeConfig) -> StallLimits {
+    StallLimits {
+        unfit: StallLimits::default().unfit.min(config.stall_fence),
+        fence: config.stall_fence,
     }
 }
 

@@ -17,10 +17,12 @@ pub enum Reason {
     InvariantBroken,
     /// The kernel ring refused an operation that must work.
     RingFailed,
+    /// A data core did not turn for longer than a device may stall.
+    CoreStuck,
 }
 
 impl Reason {
-    /// Exit code of the process for this reason (70 to 73).
+    /// Exit code of the process for this reason (70 to 74).
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {
@@ -28,6 +30,7 @@ impl Reason {
             Self::RaftStorageFailed => 71,
             Self::InvariantBroken => 72,
             Self::RingFailed => 73,
+            Self::CoreStuck => 74,
         }
     }
 }

@@ -66,6 +66,7 @@ pub(crate) struct DirectDisk {
     mail: MailSlot,
     ready: VecDeque<Ended>,
     writes_out: usize,
+    reads_out: usize,
     write_time: Duration,
 }
 
@@ -79,6 +80,7 @@ impl DirectDisk {
             mail,
             ready: VecDeque::new(),
             writes_out: 0,
+            reads_out: 0,
             write_time: Duration::ZERO,
         }
     }
@@ -137,6 +139,7 @@ impl DirectDisk {
                     return Ok(());
                 };
                 let buffer = self.pool.take(len as usize);
+                self.reads_out += 1;
                 ring.start(Operation::Read {
                     id,
                     file,
@@ -236,6 +239,7 @@ impl DirectDisk {
         let added = match result {
             Ok(added) => u32::try_from(added).unwrap_or(u32::MAX),
             Err(errno) => {
+                self.reads_out -= 1;
                 self.pool.put(read.buffer);
                 return Ok(Some((read.id, IoOutcome::Failed(io_error(errno)))));
             }
@@ -244,6 +248,7 @@ impl DirectDisk {
         assert!(filled <= read.len, "read more than asked for");
         let is_end = added == 0 || !(filled as usize).is_multiple_of(BLOCK_BYTES);
         if filled == read.len || is_end {
+            self.reads_out -= 1;
             let bytes = self.pool.lend(read.buffer, filled as usize);
             return Ok(Some((read.id, IoOutcome::Bytes(bytes))));
         }
@@ -274,6 +279,11 @@ impl DirectDisk {
     /// Whether [`Self::poll_ready`] has something.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
+    }
+
+    /// Whether a read is on its way; writes are watched by the store.
+    pub(crate) fn has_reads_out(&self) -> bool {
+        self.reads_out > 0
     }
 
     /// How long the pump may poll for completions: without bound if no write is out, else about the time

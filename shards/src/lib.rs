@@ -16,6 +16,7 @@ mod ring;
 mod router;
 mod start;
 mod waker;
+mod watch;
 
 pub use clock::read_wall;
 pub use disk::fs::open_for_check;

@@ -35,6 +35,7 @@ use crate::ring::{self, Completed, Operation, Ring};
 use crate::router::Router;
 use crate::start::Report;
 use crate::waker::Waker;
+use crate::watch::Beat;
 use park::Spin;
 
 /// Pause before accepting again after an accept failed, for example for want of descriptors.
@@ -78,6 +79,7 @@ pub(crate) struct Parts<M> {
     pub(crate) mesh: Mesh,
     pub(crate) mailbox: Mailbox,
     pub(crate) waker: Arc<Waker>,
+    pub(crate) beat: Arc<Beat>,
     pub(crate) router: Router,
     pub(crate) control: Box<dyn ControlPort>,
     pub(crate) listener: TcpListener,
@@ -110,6 +112,7 @@ pub(crate) struct Pump<M> {
     mesh: Mesh,
     mailbox: Mailbox,
     waker: Arc<Waker>,
+    beat: Arc<Beat>,
     router: Router,
     control: Box<dyn ControlPort>,
     clock: Clock,
@@ -140,6 +143,7 @@ impl<M: Machine> Pump<M> {
             mesh: parts.mesh,
             mailbox: parts.mailbox,
             waker: parts.waker,
+            beat: parts.beat,
             router: parts.router,
             control: parts.control,
             clock: parts.clock,
@@ -169,11 +173,13 @@ impl<M: Machine> Pump<M> {
             self.round()?;
             self.rest()?;
         }
+        self.beat.promise(None);
         Ok(())
     }
 
     fn round(&mut self) -> Result<(), Fatal> {
         self.now = self.clock.now();
+        self.beat.promise(Some(self.now.instant));
         self.has_more = false;
         self.take_completions()?;
         self.take_mesh()?;

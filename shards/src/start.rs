@@ -1,6 +1,6 @@
 //! Starting and ending the data cores.
 //!
-//! Owns: the threads of the cores and of the file helper.
+//! Owns: the threads of the cores, of the file helper and of the watcher.
 //! Never: decides which machine a core runs; whoever starts the cores says how it is born.
 //! Invariants: [`start`] returns when every core is ready to serve, or none is left running.
 //! Source: architecture.md section 1, reliability.md 2.5.
@@ -18,6 +18,7 @@ use crossbeam_channel::{Receiver, Sender};
 use model::fatal::Fatal;
 use model::ids::ShardId;
 use model::time::Now;
+use storage::StallLimits;
 
 use crate::clock::Clock;
 use crate::disk::DirectDisk;
@@ -30,6 +31,7 @@ use crate::pump::{Machine, Parts, Pump};
 use crate::ring::Ring;
 use crate::router::Router;
 use crate::waker::Waker;
+use crate::watch::{Beat, Watcher};
 
 /// What a machine is born from, on its own core's thread.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +49,7 @@ pub struct Birth<'a> {
 /// Makes a core's machine on the core's thread: recovery happens here.
 pub type BirthFn<M> = Box<dyn FnOnce(Birth<'_>) -> Result<M, StartError> + Send>;
 
-/// Called once, on the core's thread, when the process must end. Should not return for long.
+/// Called when the process must end, on the thread that found out. Should not return for long.
 pub type FatalFn = Arc<dyn Fn(&Fatal) + Send + Sync>;
 
 /// One core.
@@ -76,6 +78,8 @@ pub struct StartConfig<M> {
     pub busy_poll: Duration,
     /// Bytes of requests in memory at a time, per core.
     pub request_bytes_max: usize,
+    /// How long a core may stand still.
+    pub stall: StallLimits,
     /// What ends the process.
     pub on_fatal: FatalFn,
 }
@@ -131,6 +135,7 @@ pub struct Running {
     slots: Vec<MailSlot>,
     threads: Vec<JoinHandle<()>>,
     files: JoinHandle<()>,
+    watcher: Watcher,
     reports: Receiver<Report>,
 }
 
@@ -189,9 +194,11 @@ impl Running {
         // The file helper ends when nobody can send to it any more.
         drop(self.slots);
         let threads = self.threads.into_iter().chain([self.files]);
-        threads
+        let is_clean = threads
             .map(JoinHandle::join)
-            .fold(true, |is_clean, ended| is_clean & ended.is_ok())
+            .fold(true, |is_clean, ended| is_clean & ended.is_ok());
+        // Last: a core may hang on its way out.
+        self.watcher.leave() && is_clean
     }
 }
 
@@ -218,6 +225,7 @@ struct Own<M> {
     listener: TcpListener,
     mesh: Mesh,
     waker: Arc<Waker>,
+    beat: Arc<Beat>,
     slot: MailSlot,
     mailbox: Mailbox,
 }
@@ -245,6 +253,16 @@ pub fn start<M: Machine + 'static>(config: StartConfig<M>) -> Result<Running, St
             what: "file helper thread",
             source,
         })?;
+    let owns = furnish(config.cores, sockets)?;
+    let beats = owns.iter().map(|own| Arc::clone(&own.beat)).collect();
+    let clock = Clock::new();
+    let on_fatal = Arc::clone(&config.on_fatal);
+    let watcher = Watcher::start(beats, clock, config.stall, on_fatal).map_err(|source| {
+        StartError::System {
+            what: "watcher thread",
+            source,
+        }
+    })?;
     let (ready, readiness) = crossbeam_channel::bounded(cores);
     let (reports, reported) = crossbeam_channel::bounded(cores * 2);
     let shared = Shared {
@@ -252,7 +270,7 @@ pub fn start<M: Machine + 'static>(config: StartConfig<M>) -> Result<Running, St
         data_dir: Arc::new(config.data_dir),
         factory: config.factory,
         image: config.image,
-        clock: Clock::new(),
+        clock,
         busy_poll: effective_busy_poll(config.busy_poll, cores),
         request_bytes_max: config.request_bytes_max,
         helper,
@@ -260,13 +278,13 @@ pub fn start<M: Machine + 'static>(config: StartConfig<M>) -> Result<Running, St
         ready,
         reports,
     };
-    let owns = furnish(config.cores, sockets)?;
     let slots = owns.iter().map(|own| own.slot.clone()).collect();
     let mut running = Running {
         address,
         slots,
         threads: Vec::new(),
         files,
+        watcher,
         reports: reported,
     };
     match launch(owns, shared, &mut running.threads).and_then(|()| await_ready(&readiness, cores)) {
@@ -319,6 +337,7 @@ fn furnish<M>(
                 listener,
                 mesh,
                 waker,
+                beat: Arc::new(Beat::new()),
                 slot,
                 mailbox,
             }
@@ -422,6 +441,7 @@ fn give_birth<M: Machine>(own: Own<M>, shared: Shared) -> Result<Pump<M>, StartE
         mesh: own.mesh,
         mailbox: own.mailbox,
         waker: own.waker,
+        beat: own.beat,
         router: Router::new(own.shard, shared.shards, shared.image),
         control: own.config.control,
         listener: own.listener,

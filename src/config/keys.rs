@@ -188,7 +188,7 @@ pub(crate) const KEYS: &[Key] = &[
         ValueKind::Duration(1_000, 3_600_000),
         "30s",
         None,
-        "How long a write may be on its way before the disk counts as failed and the broker ends.",
+        "How long a write may be on its way, or a data core stand still, before the disk counts as failed and the broker ends.",
     ),
     key(
         "storage.ballast",

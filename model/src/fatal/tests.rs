@@ -9,13 +9,14 @@ fn exit_codes_are_distinct_and_at_least_seventy() {
         Reason::RaftStorageFailed,
         Reason::InvariantBroken,
         Reason::RingFailed,
+        Reason::CoreStuck,
     ]
     .map(Reason::exit_code)
     .to_vec();
     assert!(codes.iter().all(|code| *code >= 70));
     codes.sort_unstable();
     codes.dedup();
-    assert_eq!(codes.len(), 4);
+    assert_eq!(codes.len(), 5);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use model::fatal::Fatal;
 use model::time::Instant;
 
 use super::{Machine, Pump, Stop};
+use crate::watch::LOOK;
 
 /// Longest polling while a durable write is out. Measured: 20 to 50 us is the useful range.
 const WRITE_POLL_MAX: Duration = Duration::from_micros(50);
@@ -91,19 +92,21 @@ impl<M: Machine> Pump<M> {
             self.waker.end_sleep();
             return self.ring.submit();
         }
-        let timeout = self.timeout();
+        let now = self.clock.instant();
+        let by = self.wake_by(now);
+        self.beat.promise(by);
+        let timeout = by.map(|by| by.since(now));
         let waited = self.ring.wait(timeout);
         self.waker.end_sleep();
         waited
     }
 
-    fn timeout(&self) -> Option<Duration> {
-        let due = self
-            .deadline()
-            .map(|deadline| deadline.since(self.clock.instant()));
+    fn wake_by(&self, now: Instant) -> Option<Instant> {
         let is_pressed = self.mesh.has_overflow() || !self.proposals.is_empty();
-        let pause = is_pressed.then_some(OVERFLOW_PAUSE);
-        [due, pause].into_iter().flatten().min()
+        let pause = is_pressed.then(|| now.after(OVERFLOW_PAUSE));
+        // Whether the kernel keeps this core while it takes a read, or only the read, shows if the core turns.
+        let look = self.disk.has_reads_out().then(|| now.after(LOOK));
+        [self.deadline(), pause, look].into_iter().flatten().min()
     }
 
     fn deadline(&self) -> Option<Instant> {

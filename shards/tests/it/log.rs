@@ -27,7 +27,7 @@ use model::offset::Offset;
 use model::time::{Instant, Now};
 use shards::{Birth, CoreConfig, Listeners, Running, StartConfig};
 use storage::exec;
-use storage::{Store, StoreConfig};
+use storage::{StallLimits, Store, StoreConfig};
 
 use crate::rig::{Client, PATIENCE};
 use crate::solo::Solo;
@@ -264,6 +264,7 @@ impl Ledger {
             image,
             busy_poll: Duration::ZERO,
             request_bytes_max: 64 << 20,
+            stall: StallLimits::default(),
             on_fatal: Arc::new(|fatal| panic!("{fatal}")),
         })
         .unwrap();

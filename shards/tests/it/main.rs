@@ -13,3 +13,4 @@ mod network;
 mod rig;
 mod solo;
 mod stop;
+mod stuck;

@@ -14,6 +14,7 @@ use broker::{ControlPort, Proposal};
 use crossbeam_channel::{Receiver, Sender};
 use model::ids::{MetaIndex, ShardId};
 use shards::{CoreConfig, Listeners, Running, StartConfig};
+use storage::StallLimits;
 use tempfile::TempDir;
 
 use crate::echo::{EchoMachine, EchoSession, frame};
@@ -60,6 +61,7 @@ impl Rig {
             image: Arc::default(),
             busy_poll: Duration::ZERO,
             request_bytes_max,
+            stall: StallLimits::default(),
             on_fatal: Arc::new(|fatal| panic!("{fatal}")),
         })
         .unwrap();

@@ -12,6 +12,7 @@ use std::time::Duration;
 use broker::CoreMessage;
 use model::ids::{MetaIndex, ShardId};
 use shards::Listeners;
+use storage::StallLimits;
 
 use crate::echo::{PARK, SERVE};
 use crate::rig::{PATIENCE, Rig};
@@ -88,6 +89,7 @@ fn a_core_that_cannot_be_born_fails_the_start() {
         image: Arc::default(),
         busy_poll: Duration::ZERO,
         request_bytes_max: 1 << 20,
+        stall: StallLimits::default(),
         on_fatal: Arc::new(|_| {}),
     });
     assert!(matches!(
