@@ -35,7 +35,7 @@ pub(crate) enum Verb {
     /// Read a topic from its start to its end: bytes and records per second.
     Consume(Consume),
     /// Find the peak of a closed loop, then run an open loop at a quarter of it up to twice it.
-    Capacity(Produce),
+    Capacity(Capacity),
 }
 
 /// Which durability the topic of the run has.
@@ -134,6 +134,15 @@ pub(crate) struct Produce {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Capacity {
+    /// How often the peak and twice the peak are measured in turn; five or more tell a slow device from a slow broker.
+    #[arg(long, default_value_t = 1, value_name = "ROUNDS", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    #[command(flatten)]
+    produce: Produce,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct EndToEnd {
     #[command(flatten)]
     producers: Producers,
@@ -182,8 +191,9 @@ pub(crate) fn run(verb: &Verb) -> Result<(), Failure> {
         }
         Verb::Consume(args) => single(&consuming(args)?, &args.common),
         Verb::Capacity(args) => {
-            let load = producing(&args.producers, &args.common)?;
-            capacity(&load, &args.common)
+            let Capacity { rounds, produce } = args;
+            let load = producing(&produce.producers, &produce.common)?;
+            capacity(&load, &produce.common, usize::from(*rounds))
         }
     }
 }
@@ -300,8 +310,8 @@ fn single(load: &Load, common: &Common) -> Result<(), Failure> {
     judge(&report)
 }
 
-fn capacity(load: &Load, common: &Common) -> Result<(), Failure> {
-    let steps = ramp::ramp(load, &target(common), |step| {
+fn capacity(load: &Load, common: &Common, rounds: usize) -> Result<(), Failure> {
+    let steps = ramp::ramp(load, &target(common), rounds, |step| {
         output::remark(&match step.share {
             None => format!("peak {:.0} requests/s", step.report.requests_per_s),
             Some(share) => format!("{:.0} % done", share * 100.0),
@@ -317,6 +327,12 @@ fn capacity(load: &Load, common: &Common) -> Result<(), Failure> {
         Format::Table | Format::Name => output::line(&ramp::table(&steps))?,
         Format::Json => output::line(&all()?)?,
     }
+    let goodput = ramp::overload(&steps).map_err(failure)?;
+    let (least, most) = goodput.range;
+    output::remark(&format!(
+        "at twice the peak {:.2} of it was answered ({least:.2} to {most:.2}); the goal is 0.9",
+        goodput.ratio
+    ));
     steps.iter().try_for_each(|step| judge(&step.report))
 }
 

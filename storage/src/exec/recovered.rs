@@ -123,8 +123,9 @@ pub struct RecoveredSegment {
     pub epoch: LeaderEpoch,
     /// File position after its last group; nothing beyond counts (I12).
     pub valid_end: u64,
-    /// File position up to which nothing but prepared zeros follows, to be given back by whoever goes on;
-    /// `valid_end` if there are none, or if something else follows.
+    /// End of the prepared zeros behind `valid_end`, to be given back by whoever goes on; `valid_end` if there are none,
+    /// or if something else follows directly. Of a segment that was sealed before this start only the first block
+    /// behind the seal was looked at: nothing behind a seal counts.
     pub zeroed_upto: u64,
     /// Chain hash after its last batch.
     pub chain_after: u64,

@@ -345,17 +345,20 @@ fn every_start_tells_of_prepared_zeros_until_they_are_given_back() {
     assert_eq!(worst(&recovered), None);
 }
 
+/// The segment ends at `end` for this start and the next, and what follows is not given back.
+fn expect_rest_kept(world: &mut World, end: u64) {
+    for _ in 0..2 {
+        let recovered = world.recover();
+        let found = &log(&recovered, 1).segments[0];
+        assert_eq!((found.valid_end, found.zeroed_upto), (end, end));
+    }
+}
+
 #[test]
 fn what_follows_a_torn_group_is_left_to_be_looked_at() {
     let (mut world, _, _, segment) = written(3);
     assert!(world.disk.flip(&segment.path, segment.positions[2] + 150));
-    // Found by the first start, sealed for the second.
-    for _ in 0..2 {
-        let recovered = world.recover();
-        let found = &log(&recovered, 1).segments[0];
-        assert_eq!(found.valid_end, segment.positions[2]);
-        assert_eq!(found.zeroed_upto, found.valid_end);
-    }
+    expect_rest_kept(&mut world, segment.positions[2]);
 }
 
 #[test]
@@ -365,12 +368,7 @@ fn a_sealed_segment_is_not_cut_in_front_of_its_sealed_end() {
     world.segment_group(&mut segment, &[batch]);
     world.seal_segment(&segment);
     assert!(world.disk.zero(&segment.path, segment.positions[2], BLOCK));
-    for _ in 0..2 {
-        let recovered = world.recover();
-        let found = &log(&recovered, 1).segments[0];
-        assert_eq!(found.valid_end, segment.positions[2]);
-        assert_eq!(found.zeroed_upto, found.valid_end);
-    }
+    expect_rest_kept(&mut world, segment.positions[2]);
 }
 
 #[test]
