@@ -8,7 +8,7 @@
 mod alarm;
 mod append;
 pub(crate) mod arena;
-mod cache;
+pub(crate) mod cache;
 mod commit;
 mod completion;
 mod derived;
@@ -43,7 +43,8 @@ use model::offset::{LeaderEpoch, Offset};
 use model::prng::Prng;
 use model::time::{Instant, Now};
 
-use crate::io::{FileKey, Io, IoId, IoOutcome};
+use crate::format::cursor::Writer;
+use crate::io::{Io, IoId, IoOutcome};
 use crate::log::state::Log;
 use crate::log::{Admit, LogBounds, ReadOutcome, TimeLookup};
 
@@ -57,6 +58,7 @@ use open_files::OpenFiles;
 use outbox::{Outbox, SegmentAt};
 use read::Reads;
 use retention::RetentionCursor;
+use segments::Opening;
 use space::SpaceWatch;
 use stall::StallWatch;
 use stop::StopPhase;
@@ -170,8 +172,8 @@ pub struct Store {
     manifest: Manifest,
     cache: BlockCache,
     open_files: OpenFiles,
-    /// Segment files being created or opened: key and path.
-    opening: BTreeMap<SegmentAt, (FileKey, String)>,
+    /// Segment files being created or opened.
+    opening: BTreeMap<SegmentAt, Opening>,
     /// Segment files being created.
     creates_under_way: usize,
     /// Logs that want one and wait for their turn.
@@ -202,6 +204,8 @@ pub struct Store {
     stop: StopPhase,
     /// Lookups that wait for the device.
     resumes: VecDeque<lookup::Resume>,
+    /// Where headers are encoded.
+    header: Writer,
     scratch: Vec<u8>,
     /// Bytes of records that the present lookup looked through.
     searched: usize,

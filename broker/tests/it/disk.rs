@@ -34,6 +34,12 @@ pub(crate) struct TestDisk {
     pub(crate) is_unreadable: bool,
     /// I/Os so far that were not writes of a journal file.
     pub(crate) beside_journal: u64,
+    /// Groups written to segments so far.
+    pub(crate) segment_groups: u64,
+    /// Files made or removed so far.
+    pub(crate) files_changed: u64,
+    /// Segment files made so far.
+    pub(crate) segments_made: u64,
 }
 
 impl TestDisk {
@@ -47,6 +53,9 @@ impl TestDisk {
             is_broken: false,
             is_unreadable: false,
             beside_journal: 0,
+            segment_groups: 0,
+            files_changed: 0,
+            segments_made: 0,
         }
     }
 
@@ -107,15 +116,35 @@ impl TestDisk {
         self.held.len()
     }
 
-    fn is_journal_write(&self, io: &Io) -> bool {
-        match io {
-            Io::Write { file, .. } => self.open.get(file).is_some_and(|path| path.ends_with(".j")),
-            Io::Read { .. } | Io::File { .. } => false,
-        }
+    /// Counts what tests ask for.
+    fn note(&mut self, io: &Io) {
+        let path = match io {
+            Io::Write { file, .. } => self.open.get(file).map_or("", String::as_str),
+            Io::Read { .. } | Io::File { .. } => "",
+        };
+        let is_head = matches!(io, Io::Write { position: 0, .. });
+        let made = match io {
+            Io::File {
+                op: FileOp::Create { path, .. },
+                ..
+            } => Some(path),
+            Io::Write { .. } | Io::Read { .. } | Io::File { .. } => None,
+        };
+        let is_removal = matches!(
+            io,
+            Io::File {
+                op: FileOp::Remove { .. },
+                ..
+            }
+        );
+        self.beside_journal += u64::from(!path.ends_with(".j"));
+        self.segment_groups += u64::from(path.ends_with(".seg") && !is_head);
+        self.files_changed += u64::from(made.is_some() || is_removal);
+        self.segments_made += u64::from(made.is_some_and(|path| path.ends_with(".seg")));
     }
 
     fn execute(&mut self, io: Io) -> (IoId, IoOutcome) {
-        self.beside_journal += u64::from(!self.is_journal_write(&io));
+        self.note(&io);
         match io {
             Io::Write {
                 id,

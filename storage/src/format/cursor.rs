@@ -154,9 +154,26 @@ impl Writer {
         self
     }
 
+    /// Writes over bytes at `at` that were written before.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        let place = self.bytes.get_mut(at..at + bytes.len());
+        assert!(place.is_some(), "what is written over is there");
+        place
+            .into_iter()
+            .for_each(|place| place.copy_from_slice(bytes));
+    }
+
     /// Forgets what was written and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
+    }
+
+    /// Gives back memory beyond `len` bytes that is not used.
+    pub fn shrink_to(&mut self, len: usize) {
+        self.bytes.shrink_to(len);
     }
 
     /// Bytes so far.

@@ -5,6 +5,8 @@
 //! Invariants: names the segment and the end it describes; a reader that expects others ignores it.
 //! Source: kafka.md 3.3, reliability.md I9.
 
+use rkyv::api::high::to_bytes_in;
+use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::cursor::{Reader, Writer};
@@ -56,7 +58,9 @@ impl IndexFile {
         if self.entries.len() > ENTRIES_MAX {
             return Err(too_large);
         }
-        let body = rkyv::to_bytes::<rkyv::rancor::Error>(self).map_err(|_| too_large)?;
+        let len = size_of::<Self>() + size_of_val(self.entries.as_slice());
+        let body = AlignedVec::<16>::with_capacity(len);
+        let body = to_bytes_in::<_, rkyv::rancor::Error>(self, body).map_err(|_| too_large)?;
         Ok(wrap(MAGIC, &body))
     }
 
@@ -94,7 +98,7 @@ pub(super) fn unwrap(
     bytes: &[u8],
     magic: &[u8; 8],
     what: &'static str,
-) -> Result<rkyv::util::AlignedVec, FormatError> {
+) -> Result<AlignedVec, FormatError> {
     super::cursor::check_kind(bytes, magic, what)?;
     let mut reader = Reader::new(bytes, what);
     reader.bytes(12)?;
@@ -104,7 +108,7 @@ pub(super) fn unwrap(
     if crc32c::crc32c(body) != crc {
         return Err(FormatError::BadChecksum { what });
     }
-    let mut aligned = rkyv::util::AlignedVec::with_capacity(body.len());
+    let mut aligned = AlignedVec::with_capacity(body.len());
     aligned.extend_from_slice(body);
     Ok(aligned)
 }

@@ -13,7 +13,7 @@ use model::ids::{ShardId, TopicId};
 use model::limits::BLOCK_BYTES;
 use model::offset::{LeaderEpoch, Offset};
 
-use super::cursor::{Reader, Writer, check_kind, seal, unseal};
+use super::cursor::{Reader, Writer, check_kind, seal_in_place, unseal};
 use super::ends::{self, Ends};
 use super::frame::{DecodedGroup, EncodedGroup, Frame, FrameKind};
 use super::segment::FIRST_GROUP_POSITION;
@@ -53,6 +53,13 @@ impl JournalHeader {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(BLOCK_BYTES);
+        self.encode_into(&mut writer);
+        writer.finish()
+    }
+
+    /// As [`Self::encode`], in place of what a writer holds.
+    pub fn encode_into(&self, writer: &mut Writer) {
+        writer.clear();
         writer
             .bytes(MAGIC)
             .u32(FORMAT_VERSION)
@@ -63,7 +70,7 @@ impl JournalHeader {
             .u64(self.number)
             .u64(self.first_seq)
             .u16(self.shard.get());
-        seal(writer, BLOCK_BYTES)
+        seal_in_place(writer, BLOCK_BYTES);
     }
 
     /// Reads the header block.

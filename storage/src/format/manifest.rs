@@ -14,7 +14,7 @@ use model::ids::{PartitionId, ShardId, TopicId, TopicPartition};
 use model::limits::BLOCK_BYTES;
 use model::offset::{LeaderEpoch, Offset};
 
-use super::cursor::{Reader, Writer, check_kind, seal, unseal};
+use super::cursor::{Reader, Writer, check_kind, seal_in_place, unseal};
 use super::frame::{DecodedGroup, EncodedGroup, Frame, FrameKind};
 use super::{FORMAT_VERSION, FormatError, Uid};
 use crate::store::LogId;
@@ -22,6 +22,12 @@ use crate::store::LogId;
 const MAGIC: &[u8; 8] = b"RMQMANIF";
 const WHAT: &str = "manifest file";
 const RECORD: &str = "manifest record";
+
+/// Kind, version and length before the fields of a record.
+const RECORD_HEADER_BYTES: usize = 4;
+
+/// Memory of a group's body that is kept for the next: most have a few records.
+const KEPT_BYTES: usize = 16 * 1024;
 
 /// Flag of the group that ends a checkpoint.
 pub const FLAG_CHECKPOINT_END: u32 = 1;
@@ -45,13 +51,20 @@ impl ManifestHeader {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(BLOCK_BYTES);
+        self.encode_into(&mut writer);
+        writer.finish()
+    }
+
+    /// As [`Self::encode`], in place of what a writer holds.
+    pub fn encode_into(&self, writer: &mut Writer) {
+        writer.clear();
         writer
             .bytes(MAGIC)
             .u32(FORMAT_VERSION)
             .u32(0)
             .bytes(&self.uid);
         writer.u64(self.generation).u16(self.shard.get());
-        seal(writer, BLOCK_BYTES)
+        seal_in_place(writer, BLOCK_BYTES);
     }
 
     /// Reads the header block.
@@ -184,12 +197,12 @@ pub enum Record {
 impl Record {
     /// Appends this record: kind, length, fields.
     pub fn encode(&self, out: &mut Writer) {
-        let mut fields = Writer::with_capacity(80);
-        let kind = self.encode_fields(&mut fields);
-        out.u8(kind)
-            .u8(1)
-            .u16(u16::try_from(fields.len()).unwrap_or(u16::MAX));
-        out.bytes(fields.as_slice());
+        let start = out.len();
+        out.u32(0);
+        let kind = self.encode_fields(out);
+        let len = out.len() - start - RECORD_HEADER_BYTES;
+        let [low, high] = u16::try_from(len).unwrap_or(u16::MAX).to_le_bytes();
+        out.overwrite(start, &[kind, 1, low, high]);
     }
 
     fn encode_fields(&self, out: &mut Writer) -> u8 {
@@ -421,18 +434,52 @@ fn offset(fields: &mut Reader<'_>) -> Result<Offset, FormatError> {
 /// Puts records into one group; `count` and `body_len` of `frame` are set here, `flags` is kept.
 #[must_use]
 pub fn encode_group(frame: Frame, records: &[Record]) -> EncodedGroup {
-    let mut body = Writer::with_capacity(records.len() * 64);
-    for record in records {
-        record.encode(&mut body);
+    let mut writer = GroupWriter::default();
+    let (len, hash) = writer.write(frame, records.iter());
+    let pieces = [writer.header, writer.body].map(|part| Bytes::from(part.finish()));
+    EncodedGroup {
+        pieces: pieces.into_iter().collect(),
+        len,
+        hash,
     }
-    let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
-    let body_len = u32::try_from(body.len()).unwrap_or(u32::MAX);
-    let frame = Frame {
-        count,
-        body_len,
-        ..frame
-    };
-    frame.encode(FrameKind::Manifest, vec![Bytes::from(body.finish())])
+}
+
+/// Puts one group of records after the other together; its memory is used again.
+#[derive(Clone, Debug, Default)]
+pub struct GroupWriter {
+    header: Writer,
+    body: Writer,
+}
+
+impl GroupWriter {
+    /// As [`encode_group`]; gives the group's whole length and its hash, the bytes are those of [`Self::parts`].
+    pub fn write<'a>(
+        &mut self,
+        frame: Frame,
+        records: impl Iterator<Item = &'a Record>,
+    ) -> (u32, u64) {
+        self.header.clear();
+        self.body.clear();
+        self.body.shrink_to(KEPT_BYTES);
+        let mut count = 0;
+        for record in records {
+            record.encode(&mut self.body);
+            count += 1;
+        }
+        let frame = Frame {
+            count,
+            body_len: u32::try_from(self.body.len()).unwrap_or(u32::MAX),
+            ..frame
+        };
+        let crc = crc32c::crc32c(self.body.as_slice());
+        frame.write_header(FrameKind::Manifest, crc, &mut self.header)
+    }
+
+    /// Header and body of the newest group.
+    #[must_use]
+    pub fn parts(&self) -> [&[u8]; 2] {
+        [self.header.as_slice(), self.body.as_slice()]
+    }
 }
 
 /// The records of a decoded group.

@@ -12,9 +12,10 @@ use model::ids::{PartitionId, TopicId, TopicPartition};
 use model::limits::BLOCK_BYTES;
 use model::offset::{LeaderEpoch, Offset};
 
-use super::cursor::{Reader, Writer, check_kind, seal, unseal};
+use super::cursor::{Reader, Writer, check_kind, seal_in_place, unseal};
 use super::frame::EncodedGroup;
 use super::{FORMAT_VERSION, FormatError, Uid, round_up};
+use crate::io::Pieces;
 use crate::store::LogId;
 
 const MAGIC: &[u8; 8] = b"RMQSEGMT";
@@ -69,6 +70,13 @@ impl SegmentHeader {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(BLOCK_BYTES);
+        self.encode_into(&mut writer);
+        writer.finish()
+    }
+
+    /// As [`Self::encode`], in place of what a writer holds.
+    pub fn encode_into(&self, writer: &mut Writer) {
+        writer.clear();
         writer
             .bytes(MAGIC)
             .u32(FORMAT_VERSION)
@@ -82,7 +90,7 @@ impl SegmentHeader {
             .u64(self.base.get())
             .i64(self.created_ms)
             .u64(self.log.0);
-        seal(writer, BLOCK_BYTES)
+        seal_in_place(writer, BLOCK_BYTES);
     }
 
     /// Reads one header block.
@@ -198,10 +206,28 @@ impl GroupHeader {
     #[must_use]
     pub fn encode(&self, payload: GroupPayload) -> EncodedGroup {
         let GroupPayload { pieces: body, crc } = payload;
-        let sum: usize = body.iter().map(Bytes::len).sum();
+        let sum = body.iter().map(Bytes::len).sum();
+        let mut writer = Writer::with_capacity(GROUP_HEADER_BYTES);
+        let len = self.encode_into((sum, crc), &mut writer);
+        let mut pieces = Pieces::with_capacity(body.len() + 1);
+        pieces.push(Bytes::from(writer.finish()));
+        pieces.extend(body);
+        EncodedGroup {
+            pieces,
+            len,
+            hash: self.chain_after,
+        }
+    }
+
+    /// Writes the header of a group with a payload of this length and CRC32C in place of what a writer holds; gives the
+    /// group's whole length.
+    ///
+    /// # Panics
+    /// As [`Self::encode`].
+    pub fn encode_into(&self, (sum, crc): (usize, u32), writer: &mut Writer) -> u32 {
         assert!(sum > 0, "a group holds at least one batch");
         assert!(sum <= PAYLOAD_BYTES_MAX, "a group of {sum} bytes");
-        let mut writer = Writer::with_capacity(GROUP_HEADER_BYTES);
+        writer.clear();
         writer
             .bytes(&GROUP_MAGIC)
             .u16(128)
@@ -222,15 +248,8 @@ impl GroupHeader {
             .u64(self.chain_after)
             .i64(self.max_timestamp)
             .u32(crc);
-        let mut pieces = Vec::with_capacity(body.len() + 1);
-        pieces.push(Bytes::from(seal(writer, GROUP_HEADER_BYTES)));
-        pieces.extend(body);
-        let len = u32::try_from(round_up(GROUP_HEADER_BYTES + sum)).unwrap_or(u32::MAX);
-        EncodedGroup {
-            pieces: pieces.into(),
-            len,
-            hash: self.chain_after,
-        }
+        seal_in_place(writer, GROUP_HEADER_BYTES);
+        u32::try_from(round_up(GROUP_HEADER_BYTES + sum)).unwrap_or(u32::MAX)
     }
 
     /// Reads only the header at the front of `bytes`; gives the group's whole length as well.

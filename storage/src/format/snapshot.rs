@@ -5,6 +5,8 @@
 //! Invariants: describes the state after all batches below `upto`, all five batches of each producer.
 //! Source: kafka.md 3.7.
 
+use rkyv::api::high::to_bytes_in;
+use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::FormatError;
@@ -67,7 +69,12 @@ impl Snapshot {
             what: WHAT,
             why: "cannot be archived",
         };
-        let body = rkyv::to_bytes::<rkyv::rancor::Error>(self).map_err(|_| failed)?;
+        let batches: usize = self.producers.iter().map(|one| one.batches.len()).sum();
+        let len = size_of::<Self>()
+            + size_of_val(self.producers.as_slice())
+            + batches * size_of::<Batch>();
+        let body = AlignedVec::<16>::with_capacity(len);
+        let body = to_bytes_in::<_, rkyv::rancor::Error>(self, body).map_err(|_| failed)?;
         Ok(wrap(MAGIC, &body))
     }
 

@@ -94,6 +94,14 @@ impl SparseIndex {
         })
     }
 
+    /// Makes room for the entries of a file of `len` bytes, so that groups in it need no memory.
+    pub fn reserve(&mut self, len: u64) {
+        let wanted = usize::try_from(len / self.spacing + 1).unwrap_or(usize::MAX);
+        let wanted = wanted.min(INDEX_ENTRIES_MAX + 1);
+        self.entries
+            .reserve(wanted.saturating_sub(self.entries.len()));
+    }
+
     /// Adds the next group.
     ///
     /// # Panics
@@ -182,16 +190,15 @@ impl SparseIndex {
 
     fn thin(&mut self) {
         self.spacing *= 2;
-        let mut kept: Vec<IndexEntry> = Vec::with_capacity(self.entries.len());
-        for (at, entry) in self.entries.iter().enumerate() {
-            match kept.last_mut() {
-                Some(last) if at % 2 == 1 => {
-                    last.max_timestamp = last.max_timestamp.max(entry.max_timestamp);
-                }
-                Some(_) | None => kept.push(*entry),
+        // Asked of every entry but the first: every second one becomes part of the one before it.
+        let mut is_second = false;
+        self.entries.dedup_by(|entry, before| {
+            is_second = !is_second;
+            if is_second {
+                before.max_timestamp = before.max_timestamp.max(entry.max_timestamp);
             }
-        }
-        self.entries = kept;
+            is_second
+        });
     }
 }
 

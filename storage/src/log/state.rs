@@ -22,6 +22,7 @@ use crate::log::segment::Segment;
 use crate::log::tail::Tail;
 use crate::log::{Durability, LogBounds, LogConfig};
 use crate::store::LogId;
+use crate::store::cache::Gathered;
 use crate::store::outbox::SegmentKey;
 
 /// How offsets get to the device.
@@ -52,7 +53,7 @@ pub(crate) struct GroupInFlight {
     pub(crate) end: u64,
     pub(crate) max_timestamp: i64,
     /// The batches in one piece, if they were copied together.
-    pub(crate) payload: Option<Bytes>,
+    pub(crate) payload: Option<Gathered>,
     pub(crate) is_done: bool,
 }
 

@@ -1,6 +1,7 @@
-//! Memory of small batches: where they are kept, and where answers are gathered from them.
+//! Memory that is used again: where small batches are kept, where answers are gathered from them, where headers lie until
+//! they are written.
 //!
-//! Owns: the chunks that small batches are copied to when they arrive and when they leave.
+//! Owns: the chunks that small batches are copied to when they arrive and when they leave, and those of drafts.
 //! Never: copies large batches; those keep their own buffer.
 //! Invariants: what was cut from a chunk is never written again while somebody holds it; chunks that nobody holds are
 //! used again, and at most a fixed number of them is remembered.
@@ -27,6 +28,12 @@ const ANSWERS_MAX: usize = 8;
 
 /// Answers above this get memory of their own: the copy costs more than the allocation, and a chunk would hold few.
 const GATHER_UPTO_BYTES: usize = 16 * 1024;
+
+/// Bytes of one chunk of drafts: some headers of files, many of groups.
+const DRAFTS_BYTES: usize = 32 * 1024;
+
+/// Full chunks of drafts that are remembered.
+const DRAFTS_MAX: usize = 4;
 
 /// Chunks of one size, of which one is being filled.
 #[derive(Debug)]
@@ -124,6 +131,33 @@ impl Gather {
         }
         let chunk = self.chunks.with_room(len);
         pieces.for_each(|piece| chunk.extend_from_slice(piece));
+        chunk.split().freeze()
+    }
+}
+
+/// Where what is written once and read by nobody lies until then: headers, and groups of the manifest.
+#[derive(Debug)]
+pub(crate) struct Drafts {
+    chunks: Chunks,
+}
+
+impl Default for Drafts {
+    fn default() -> Self {
+        Self {
+            chunks: Chunks::new(DRAFTS_BYTES, DRAFTS_MAX),
+        }
+    }
+}
+
+impl Drafts {
+    /// Copies parts together. What is longer than a chunk gets memory of its own.
+    pub(crate) fn copy(&mut self, parts: &[&[u8]]) -> Bytes {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if len > DRAFTS_BYTES {
+            return Bytes::from(parts.concat());
+        }
+        let chunk = self.chunks.with_room(len);
+        parts.iter().for_each(|part| chunk.extend_from_slice(part));
         chunk.split().freeze()
     }
 }

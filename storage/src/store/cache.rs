@@ -1,22 +1,30 @@
 //! Verified batches of segments, kept in memory up to a byte bound.
 //!
-//! Owns: blocks read back from segments or just written to them, and which to forget.
+//! Owns: blocks read back from segments or just written to them, which to forget, and the memory of those for others.
 //! Never: holds bytes that were not verified; decides what to read.
 //! Invariants: blocks of one log that start inside another do not exist; a block that somebody waits for
 //! stays until it was read once or its waiting time is over, so a small cache still makes progress.
 //! Source: performance.md P9, architecture.md A3.
 
-use std::collections::{BTreeMap, VecDeque};
+pub(super) mod spares;
 
-use bytes::Bytes;
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use model::map::FastMap;
 use model::offset::Offset;
 use model::time::Instant;
+use smallvec::SmallVec;
 
 use crate::log::Records;
 use crate::store::{LogId, ReadBudget};
+use spares::Spares;
 
 /// Memory of an entry besides its batches, estimated.
 const ENTRY_BYTES: usize = 256;
+
+/// Places for blocks of one log below which a list of them keeps its memory.
+const LIST_KEPT: usize = 64;
 
 /// Where one batch lies in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,22 +39,33 @@ pub(crate) struct CachedBatch {
     pub(crate) end: usize,
 }
 
+/// Batches that were copied together into memory of [`BlockCache::memory`].
+#[derive(Clone, Debug)]
+pub(crate) struct Gathered {
+    /// The batches.
+    pub(crate) bytes: Bytes,
+    /// Bytes of the memory that they lie in.
+    pub(crate) memory: usize,
+}
+
 /// Consecutive batches of one log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CachedBlock {
-    pieces: Vec<Bytes>,
+    pieces: SmallVec<[Bytes; 1]>,
     batches: Vec<CachedBatch>,
     bytes: usize,
+    /// Bytes of the memory that its only piece lies in, if it is used again.
+    gathered: Option<usize>,
 }
 
 impl CachedBlock {
-    /// A block that so many batches will be in, and so many pieces of memory.
-    pub(crate) fn with_capacity(pieces: usize, batches: usize) -> Self {
-        Self {
-            pieces: Vec::with_capacity(pieces),
-            batches: Vec::with_capacity(batches),
-            bytes: 0,
-        }
+    /// Adds the only piece of this block; returns its index.
+    pub(crate) fn push_gathered(&mut self, gathered: Gathered) -> usize {
+        assert!(self.pieces.is_empty(), "what is gathered is one piece");
+        self.pieces.push(gathered.bytes);
+        self.bytes = gathered.memory;
+        self.gathered = Some(gathered.memory);
+        0
     }
 
     /// Adds a piece of memory that batches lie in; returns its index.
@@ -130,12 +149,18 @@ impl CachedBlock {
     }
 
     fn memory(&self) -> usize {
-        self.bytes + self.batches.len() * size_of::<CachedBatch>() + ENTRY_BYTES
+        self.bytes + self.lists_memory() + ENTRY_BYTES
+    }
+
+    fn lists_memory(&self) -> usize {
+        self.pieces.capacity() * size_of::<Bytes>()
+            + self.batches.capacity() * size_of::<CachedBatch>()
     }
 }
 
 #[derive(Debug)]
 struct Entry {
+    base: Offset,
     block: CachedBlock,
     memory: usize,
     is_referenced: bool,
@@ -148,25 +173,41 @@ struct Entry {
 /// All cached blocks of one store.
 #[derive(Debug)]
 pub(crate) struct BlockCache {
-    entries: BTreeMap<(LogId, Offset), Entry>,
+    /// By log, in offset order. No list is empty.
+    logs: FastMap<LogId, VecDeque<Entry>>,
+    /// Blocks in all lists.
+    count: usize,
     // Second-chance order: cheaper on a hit than a linked list and nearly as good.
     queue: VecDeque<(LogId, Offset, u64)>,
     next_ticket: u64,
     bytes: usize,
     wanted_bytes: usize,
     bytes_max: usize,
+    spares: Spares,
 }
 
 impl BlockCache {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
-            entries: BTreeMap::new(),
+            logs: FastMap::default(),
+            count: 0,
             queue: VecDeque::new(),
             next_ticket: 0,
             bytes: 0,
             wanted_bytes: 0,
             bytes_max,
+            spares: Spares::default(),
         }
+    }
+
+    /// Empty memory for `len` bytes, if there is some of a block that was forgotten.
+    pub(crate) fn memory(&mut self, len: usize) -> BytesMut {
+        self.spares.memory(len)
+    }
+
+    /// An empty block for so many batches.
+    pub(crate) fn block(&mut self, batches: usize) -> CachedBlock {
+        self.spares.block(batches)
     }
 
     /// Whether another block may be loaded: those that are waited for leave room, or there are none.
@@ -197,23 +238,27 @@ impl BlockCache {
             self.wanted_bytes += memory;
         }
         let entry = Entry {
+            base,
             block,
             memory,
             is_referenced: false,
             wanted_until,
             ticket,
         };
-        self.entries.insert((log, base), entry);
+        let spares = &mut self.spares;
+        let list = self.logs.entry(log).or_insert_with(|| spares.list());
+        let at = list.partition_point(|before| before.base < base);
+        list.insert(at, entry);
+        self.count += 1;
         self.queue.push_back((log, base, ticket));
         self.evict(now);
     }
 
     /// The block that contains `offset`.
     pub(crate) fn find(&mut self, log: LogId, offset: Offset) -> Option<&CachedBlock> {
-        let (_, entry) = self
-            .entries
-            .range_mut((log, Offset::ZERO)..=(log, offset))
-            .next_back()?;
+        let list = self.logs.get_mut(&log)?;
+        let at = last_upto(list, offset)?;
+        let entry = list.get_mut(at)?;
         if entry.block.last().is_none_or(|last| last < offset) {
             return None;
         }
@@ -227,17 +272,20 @@ impl BlockCache {
     /// Whether a block contains `offset`; does not count as a use.
     pub(crate) fn contains(&self, log: LogId, offset: Offset) -> bool {
         let found = self
-            .entries
-            .range((log, Offset::ZERO)..=(log, offset))
-            .next_back();
-        found.is_some_and(|(_, entry)| entry.block.last().is_some_and(|last| last >= offset))
+            .logs
+            .get(&log)
+            .and_then(|list| list.get(last_upto(list, offset)?));
+        found.is_some_and(|entry| entry.block.last().is_some_and(|last| last >= offset))
     }
 
     /// Forgets every block of a log that starts in `[from, upto)`.
     pub(crate) fn remove_range(&mut self, log: LogId, from: Offset, upto: Offset) {
-        while let Some((key, _)) = self.entries.range((log, from)..(log, upto)).next() {
-            let key = *key;
-            self.remove(key);
+        while let Some(list) = self.logs.get(&log) {
+            let at = list.partition_point(|entry| entry.base < from);
+            if list.get(at).is_none_or(|entry| entry.base >= upto) {
+                return;
+            }
+            self.remove(log, at);
         }
     }
 
@@ -250,42 +298,55 @@ impl BlockCache {
     /// Blocks whose readers never came are protected no longer.
     fn end_waits(&mut self, now: Instant) {
         let is_over = |entry: &&mut Entry| entry.wanted_until.is_some_and(|until| until <= now);
-        for entry in self.entries.values_mut().filter(is_over) {
+        for entry in self.logs.values_mut().flatten().filter(is_over) {
             entry.wanted_until = None;
             self.wanted_bytes -= entry.memory;
         }
     }
 
-    fn remove(&mut self, key: (LogId, Offset)) {
-        if let Some(entry) = self.entries.remove(&key) {
-            self.bytes -= entry.memory;
-            if entry.wanted_until.is_some() {
-                self.wanted_bytes -= entry.memory;
-            }
+    /// Forgets a block by its place in the list of its log.
+    fn remove(&mut self, log: LogId, at: usize) {
+        let Some(list) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let Some(entry) = list.remove(at) else {
+            return;
+        };
+        let is_empty = list.is_empty();
+        if list.capacity() > LIST_KEPT && list.len() < list.capacity() / 8 {
+            list.shrink_to(list.capacity() / 4);
         }
+        if is_empty && let Some(list) = self.logs.remove(&log) {
+            self.spares.keep_list(list);
+        }
+        self.count -= 1;
+        self.bytes -= entry.memory;
+        if entry.wanted_until.is_some() {
+            self.wanted_bytes -= entry.memory;
+        }
+        self.spares.keep(entry.block);
     }
 
     fn evict(&mut self, now: Instant) {
         // Every entry gets at most one second chance per call, so the loop ends.
         let mut turns = self.queue.len() * 2;
-        while self.bytes > self.bytes_max && turns > 0 && self.entries.len() > 1 {
+        while self.bytes > self.bytes_max && turns > 0 && self.count > 1 {
             turns -= 1;
             let Some((log, base, ticket)) = self.queue.pop_front() else {
                 return;
             };
-            let Some(entry) = self.entries.get_mut(&(log, base)) else {
+            let Some(at) = place_of(&self.logs, log, (base, ticket)) else {
                 continue;
             };
-            if entry.ticket != ticket {
-                continue;
-            }
+            let entry = self.logs.get_mut(&log).and_then(|list| list.get_mut(at));
+            let Some(entry) = entry else { continue };
             let is_wanted = entry.wanted_until.is_some_and(|until| until > now);
             let is_newest = ticket + 1 == self.next_ticket;
             if entry.is_referenced || is_wanted || is_newest {
                 entry.is_referenced = false;
                 self.queue.push_back((log, base, ticket));
             } else {
-                self.remove((log, base));
+                self.remove(log, at);
             }
         }
         self.forget_stale_places();
@@ -293,15 +354,30 @@ impl BlockCache {
 
     /// Removed blocks leave their place in the queue; it is swept when most of it is stale.
     fn forget_stale_places(&mut self) {
-        if self.queue.len() > 64 + self.entries.len() * 2 {
-            let entries = &self.entries;
-            self.queue.retain(|(log, base, ticket)| {
-                entries
-                    .get(&(*log, *base))
-                    .is_some_and(|entry| entry.ticket == *ticket)
-            });
+        if self.queue.len() > 64 + self.count * 2 {
+            let logs = &self.logs;
+            self.queue
+                .retain(|(log, base, ticket)| place_of(logs, *log, (*base, *ticket)).is_some());
         }
     }
+}
+
+/// Place of the last block that starts at `offset` or before.
+fn last_upto(list: &VecDeque<Entry>, offset: Offset) -> Option<usize> {
+    list.partition_point(|entry| entry.base <= offset)
+        .checked_sub(1)
+}
+
+/// Place of a block in the list of its log, if it is there still.
+fn place_of(
+    logs: &FastMap<LogId, VecDeque<Entry>>,
+    log: LogId,
+    (base, ticket): (Offset, u64),
+) -> Option<usize> {
+    let list = logs.get(&log)?;
+    let at = last_upto(list, base)?;
+    let entry = list.get(at)?;
+    (entry.base == base && entry.ticket == ticket).then_some(at)
 }
 
 #[cfg(test)]

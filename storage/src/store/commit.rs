@@ -6,7 +6,6 @@
 //! retired only when segments cover every log in it and the newest witnesses lie in later files.
 //! Source: reliability.md 2.2 to 2.4, performance.md section 2.
 
-use bytes::Bytes;
 use model::limits::BLOCK_BYTES;
 use model::offset::Offset;
 use model::time::Now;
@@ -22,7 +21,7 @@ use crate::format::journal::{
 };
 use crate::format::layout::journal_path;
 use crate::format::manifest::Record;
-use crate::io::{FileKey, FileOp};
+use crate::io::{FileKey, FileOp, Pieces};
 use crate::log::state::{JournalRef, Log, Via};
 
 /// Bytes of one group at most, so that one round does not hold up the next for long.
@@ -379,14 +378,8 @@ impl Store {
         let is_over = |file: &&JournalFile| {
             file.phase == FilePhase::Full && file.uncovered == 0 && file.retire_after <= durable
         };
-        let over: Vec<FileKey> = self
-            .journal
-            .files
-            .values()
-            .filter(is_over)
-            .map(|f| f.key)
-            .collect();
-        for key in over {
+        // A file that is looked at is over no more, or waits for witnesses that are not durable yet.
+        while let Some(key) = self.journal.files.values().find(is_over).map(|f| f.key) {
             self.retire_file(key);
         }
     }
@@ -395,32 +388,28 @@ impl Store {
         let Some(file) = self.journal.files.get_mut(&key) else {
             return;
         };
-        let witnessed = std::mem::take(&mut file.witnessed);
+        let mut witnessed = std::mem::take(&mut file.witnessed);
         let uid = file.uid;
-        let holds_witness = |id: &LogId| {
-            let log = self.logs.get(id);
-            log.is_some_and(|log| log.witness_file == Some(key) && log.wants_witness())
-        };
-        let again: Vec<LogId> = witnessed.into_iter().filter(holds_witness).collect();
+        let mut is_needed = false;
+        for id in witnessed.drain(..) {
+            let log = self.logs.get(&id);
+            if log.is_some_and(|log| log.witness_file == Some(key) && log.wants_witness()) {
+                is_needed = true;
+                self.push_witness(id);
+            }
+        }
         if let Some(file) = self.journal.files.get_mut(&key) {
-            file.phase = if again.is_empty() {
-                FilePhase::Retiring
+            file.witnessed = witnessed;
+            if is_needed {
+                file.retire_after = u64::MAX;
             } else {
-                FilePhase::Full
-            };
-            file.retire_after = if again.is_empty() {
-                file.retire_after
-            } else {
-                u64::MAX
-            };
+                file.phase = FilePhase::Retiring;
+            }
         }
-        if again.is_empty() {
-            self.manifest.push_then(
-                Record::JournalRetire { file: uid },
-                Then::JournalRetired(key),
-            );
+        if !is_needed {
+            let record = Record::JournalRetire { file: uid };
+            self.manifest.push_then(record, Then::JournalRetired(key));
         }
-        again.into_iter().for_each(|id| self.push_witness(id));
     }
 
     /// Files of earlier starts go once everything they held is durable here.
@@ -454,7 +443,10 @@ impl Store {
             return;
         }
         let path = journal_path(self.config.shard, &file.uid);
-        self.journal.files.remove(&key);
+        if let Some(gone) = self.journal.files.remove(&key) {
+            self.journal.give_list(gone.logs);
+            self.journal.give_list(gone.witnessed);
+        }
         self.outbox
             .file(Purpose::Cleanup, FileOp::Close { file: key });
         self.outbox.file(Purpose::Cleanup, FileOp::Remove { path });
@@ -480,6 +472,7 @@ impl Store {
         } else {
             self.config.journal_bytes
         };
+        let (logs, witnessed) = (self.journal.take_list(), self.journal.take_list());
         self.journal.files.insert(
             key,
             JournalFile {
@@ -490,8 +483,8 @@ impl Store {
                 len,
                 position: FIRST_GROUP,
                 uncovered: 0,
-                logs: Vec::new(),
-                witnessed: Vec::new(),
+                logs,
+                witnessed,
                 retire_after: 0,
                 pressed: 0,
             },
@@ -536,13 +529,10 @@ impl Store {
             shard: self.config.shard,
             flags: FLAG_END_KEPT,
         };
-        let block = Bytes::from(header.encode());
-        self.outbox.write(
-            Purpose::JournalHead(key),
-            (key, 0),
-            vec![block],
-            BLOCK_BYTES_U32,
-        );
+        header.encode_into(&mut self.header);
+        let pieces = Pieces::from_iter([self.outbox.draft(&[self.header.as_slice()])]);
+        self.outbox
+            .write(Purpose::JournalHead(key), (key, 0), pieces, BLOCK_BYTES_U32);
     }
 
     /// A journal file's header is durable: the manifest may name it (I5).

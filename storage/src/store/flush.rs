@@ -1,31 +1,25 @@
 //! From tails to segments: groups of a log's batches, at most two in flight.
 //!
-//! Owns: cutting groups, writing them, and what a durable group releases.
+//! Owns: when groups are written, and what a durable group releases.
 //! Never: writes a block twice (I1).
 //! Invariants: groups of a log are contiguous in offsets and become durable in order (I4).
 //! Source: reliability.md 2.2 (routing rule).
 
-use bytes::{Bytes, BytesMut};
+mod group;
+
 use model::limits::BLOCK_BYTES;
-use model::offset::{LeaderEpoch, Offset};
+use model::offset::Offset;
 use model::time::Now;
 
-use super::cache::{CachedBatch, CachedBlock};
 use super::outbox::{Purpose, SegmentAt};
 use super::{LogId, Store};
 use crate::format::round_up;
-use crate::format::segment::{GROUP_HEADER_BYTES, GroupHeader, GroupPayload};
+use crate::format::segment::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::io::FileKey;
 use crate::log::index::IndexedGroup;
 use crate::log::segment::{Segment, SegmentPhase};
-use crate::log::state::{GroupInFlight, Log, Via};
-use crate::log::tail::TailBatch;
-
-/// Bytes of batches in one group, unless a single batch is larger.
-const GROUP_PAYLOAD_MAX: usize = 1 << 20;
-
-/// Groups whose batches are smaller than this on average are copied into one piece.
-const GATHER_BELOW_BYTES: usize = 8 * 1024;
+use crate::log::state::{GroupInFlight, Via};
+use group::Cut;
 
 /// Logs flushed in one round at most, so that a round stays short.
 pub(super) const FLUSHES_PER_ROUND_MAX: usize = 256;
@@ -41,17 +35,6 @@ enum Blocked {
     Slots,
     /// Its segment is not ready: small batches go to the journal meanwhile.
     Segment,
-}
-
-/// The run of batches that one group takes.
-struct Cut {
-    upto: Offset,
-    bytes: usize,
-    batches: u32,
-    first_epoch: LeaderEpoch,
-    last_epoch: LeaderEpoch,
-    max_timestamp: i64,
-    chain_after: u64,
 }
 
 impl Store {
@@ -187,7 +170,6 @@ impl Store {
         let Some(log) = self.logs.get_mut(&id) else {
             return;
         };
-        let (payload, pieces) = log.gather(&cut);
         let base = log.flushing_upto;
         let chain_before = log.flushing_chain;
         let Some(segment) = log.segment_mut(key) else {
@@ -209,10 +191,14 @@ impl Store {
             chain_after: cut.chain_after,
             max_timestamp: cut.max_timestamp,
         };
-        let group = header.encode(pieces);
-        let end = position + u64::from(group.len);
+        let len = round_up(GROUP_HEADER_BYTES + cut.bytes) as u64;
+        let end = position + len;
         segment.position = end;
         segment.next_group += 1;
+        let (pieces, payload) = self.put_together(id, &cut, &header);
+        let Some(log) = self.logs.get_mut(&id) else {
+            return;
+        };
         log.groups.push_back(GroupInFlight {
             segment: key,
             number,
@@ -242,8 +228,8 @@ impl Store {
         self.outbox.write(
             Purpose::SegmentGroup(at, file, number),
             (file, position),
-            group.pieces,
-            group.len,
+            pieces,
+            u32::try_from(len).unwrap_or(u32::MAX),
         );
     }
 
@@ -258,7 +244,7 @@ impl Store {
             group.is_done = true;
         }
         while let Some(group) = self.take_done_group(at.log) {
-            self.settle_group(now, at.log, &group);
+            self.settle_group(now, at.log, group);
         }
         self.advance_log(at.log);
         let upto = self
@@ -280,7 +266,7 @@ impl Store {
         log.groups.pop_front()
     }
 
-    fn settle_group(&mut self, now: Now, id: LogId, group: &GroupInFlight) {
+    fn settle_group(&mut self, now: Now, id: LogId, group: GroupInFlight) {
         let Some(log) = self.logs.get_mut(&id) else {
             return;
         };
@@ -290,9 +276,10 @@ impl Store {
         );
         log.segment_upto = group.upto;
         if let Some(segment) = log.segment_mut(group.segment) {
-            segment.settle(group);
+            segment.settle(&group);
         }
-        let block = log.take_block(group);
+        let batches = log.tail.count_below(group.upto);
+        let block = log.take_block(group, self.cache.block(batches));
         self.cache.insert(now.instant, id, block, None);
     }
 
@@ -336,91 +323,5 @@ impl Segment {
     /// Whether it takes no more groups but is not complete.
     pub(crate) fn is_ending(&self) -> bool {
         self.phase == SegmentPhase::Sealing
-    }
-}
-
-impl Log {
-    /// The run of batches from `flushing_upto` that fits into `left` bytes of the segment.
-    fn cut_group(&self, left: u64) -> Option<Cut> {
-        let mut batches = self.tail.iter_from(self.flushing_upto);
-        let first = batches.next()?;
-        let fits = |bytes: usize| round_up(GROUP_HEADER_BYTES + bytes) as u64 <= left;
-        if !fits(first.bytes.len()) {
-            return None;
-        }
-        let mut cut = Cut::of(first);
-        for batch in batches {
-            let bytes = cut.bytes + batch.bytes.len();
-            if bytes > GROUP_PAYLOAD_MAX || !fits(bytes) {
-                break;
-            }
-            cut.add(batch);
-        }
-        Some(cut)
-    }
-
-    /// The pieces of a group; many small batches are copied into one.
-    fn gather(&self, cut: &Cut) -> (Option<Bytes>, GroupPayload) {
-        let batches = self.tail.iter_range(self.flushing_upto, cut.upto);
-        if cut.batches < 2 || cut.bytes / cut.batches as usize >= GATHER_BELOW_BYTES {
-            let pieces = batches.map(|batch| batch.bytes.clone()).collect();
-            return (None, GroupPayload::of_batches(pieces));
-        }
-        let mut payload = BytesMut::with_capacity(cut.bytes);
-        batches.for_each(|batch| payload.extend_from_slice(&batch.bytes));
-        let payload = payload.freeze();
-        (Some(payload.clone()), GroupPayload::gathered(payload))
-    }
-
-    /// Moves the batches of a durable group out of the tail, for the cache.
-    fn take_block(&mut self, group: &GroupInFlight) -> CachedBlock {
-        let batches = self.tail.count_below(group.upto);
-        let pieces = group.payload.as_ref().map_or(batches, |_| 1);
-        let mut block = CachedBlock::with_capacity(pieces, batches);
-        let gathered = group
-            .payload
-            .clone()
-            .map(|payload| block.push_piece(payload));
-        let mut start = 0;
-        while let Some(batch) = self.tail.take_below(group.upto) {
-            let len = batch.bytes.len();
-            let (piece, from) = match gathered {
-                Some(piece) => (piece, start),
-                None => (block.push_piece(batch.bytes), 0),
-            };
-            block.push_batch(CachedBatch {
-                base: batch.base,
-                last: batch.last,
-                max_timestamp: batch.max_timestamp,
-                piece,
-                start: from,
-                end: from + len,
-            });
-            start += len;
-        }
-        block
-    }
-}
-
-impl Cut {
-    fn of(batch: &TailBatch) -> Self {
-        Self {
-            upto: batch.last.next(),
-            bytes: batch.bytes.len(),
-            batches: 1,
-            first_epoch: batch.epoch,
-            last_epoch: batch.epoch,
-            max_timestamp: batch.max_timestamp,
-            chain_after: batch.chain_after,
-        }
-    }
-
-    fn add(&mut self, batch: &TailBatch) {
-        self.upto = batch.last.next();
-        self.bytes += batch.bytes.len();
-        self.batches += 1;
-        self.last_epoch = batch.epoch;
-        self.max_timestamp = self.max_timestamp.max(batch.max_timestamp);
-        self.chain_after = batch.chain_after;
     }
 }

@@ -98,7 +98,9 @@ impl Store {
 
     /// Everything the manifest has to say now.
     pub(super) fn checkpoint(&self) -> Vec<Record> {
-        let mut records = vec![Record::Started, Record::NextLog(LogId(self.next_log))];
+        let len = usize::try_from(self.checkpoint_len()).unwrap_or(usize::MAX);
+        let mut records = Vec::with_capacity(len);
+        records.extend([Record::Started, Record::NextLog(LogId(self.next_log))]);
         for id in self.by_partition.values() {
             if let Some(log) = self.logs.get(id) {
                 log.checkpoint(&mut records);

@@ -19,11 +19,12 @@ use model::time::Instant;
 use super::LogId;
 use super::journal::SEAL_AFTER;
 use super::outbox::{Outbox, Purpose, SegmentAt};
-use crate::format::Uid;
+use crate::format::cursor::Writer;
 use crate::format::frame::{Beside, Frame};
 use crate::format::layout::manifest_path;
-use crate::format::manifest::{FLAG_CHECKPOINT_END, ManifestHeader, Record, encode_group};
-use crate::io::{FileKey, FileOp};
+use crate::format::manifest::{FLAG_CHECKPOINT_END, GroupWriter, ManifestHeader, Record};
+use crate::format::{Uid, round_up};
+use crate::io::{FileKey, FileOp, Pieces};
 
 /// Records of one group at most.
 const GROUP_RECORDS_MAX: usize = 4_096;
@@ -85,12 +86,13 @@ impl ManifestFile {
         self.len.saturating_sub(self.position + BLOCK)
     }
 
-    /// Encodes one group at the present position and moves on.
-    fn encode(
+    /// Encodes one group at the present position and moves on; gives where it goes and its length.
+    fn encode<'a>(
         &mut self,
-        records: &[Record],
+        writer: &mut GroupWriter,
+        records: impl Iterator<Item = &'a Record>,
         (flags, beside): (u32, Beside),
-    ) -> (u64, Vec<Bytes>, u32) {
+    ) -> (u64, u32) {
         let frame = Frame {
             lineage: self.uid,
             seq: self.next_seq,
@@ -102,17 +104,17 @@ impl ManifestFile {
             flags,
             beside,
         };
-        let group = encode_group(frame, records);
+        let (len, hash) = writer.write(frame, records);
         let position = self.position;
-        self.position += u64::from(group.len);
+        self.position += u64::from(len);
         assert!(
             self.position <= self.len,
             "groups stay inside the zeroed file"
         );
         self.next_seq += 1;
-        self.prev_hash = group.hash;
+        self.prev_hash = hash;
         self.witnessed_seq = self.durable_seq;
-        (position, group.pieces.into_vec(), group.len)
+        (position, len)
     }
 }
 
@@ -163,6 +165,8 @@ pub(crate) struct Manifest {
     journal_substantial: u64,
     /// What the newest group says of it.
     claimed: u64,
+    /// Puts each group together.
+    writer: GroupWriter,
 }
 
 impl Manifest {
@@ -188,6 +192,7 @@ impl Manifest {
             journal: Beside::default(),
             journal_substantial: 0,
             claimed: 0,
+            writer: GroupWriter::default(),
         }
     }
 
@@ -299,14 +304,7 @@ impl Manifest {
         if self.is_seal_due {
             self.is_seal_due = false;
             self.inflight_record = Some(self.durable_record);
-            let claim = self.claim();
-            let (position, pieces, len) = self.file.encode(&[], (0, claim));
-            outbox.write(
-                Purpose::ManifestGroup,
-                (self.file.key, position),
-                pieces,
-                len,
-            );
+            self.write_records(outbox, 0);
         } else {
             let due = now.after(silence);
             self.seal_at = Some(self.seal_at.map_or(due, |at| at.min(due)));
@@ -372,13 +370,30 @@ impl Manifest {
         if count == 0 {
             return;
         }
-        let claim = self.claim();
-        let file = &mut self.file;
-        let records: Vec<Record> = self.queue.drain(..count).collect();
-        let (position, pieces, len) = file.encode(&records, (0, claim));
+        self.write_records(outbox, count);
         let waiting = u64::try_from(self.queue.len()).unwrap_or(u64::MAX);
         self.inflight_record = Some(self.newest_record - waiting);
-        outbox.write(Purpose::ManifestGroup, (file.key, position), pieces, len);
+    }
+
+    /// Writes so many of the oldest records in one group.
+    fn write_records(&mut self, outbox: &mut Outbox, count: usize) {
+        let claim = self.claim();
+        let records = self.queue.iter().take(count);
+        let (position, len) = self.file.encode(&mut self.writer, records, (0, claim));
+        self.queue.drain(..count);
+        self.issue(outbox, position, len);
+    }
+
+    /// Writes the group that was put together to the present file.
+    fn issue(&self, outbox: &mut Outbox, position: u64, len: u32) {
+        let group = outbox.draft(&self.writer.parts());
+        let place = (self.file.key, position);
+        outbox.write(
+            Purpose::ManifestGroup,
+            place,
+            Pieces::from_iter([group]),
+            len,
+        );
     }
 
     /// The shell opened the file that recovery began.
@@ -433,21 +448,28 @@ impl Manifest {
             generation: file.generation,
             shard: self.shard,
         };
-        let mut pieces = vec![Bytes::from(header.encode())];
         let groups = checkpoint.len().div_ceil(GROUP_RECORDS_MAX).max(1);
+        let len = usize::try_from(needed).unwrap_or(usize::MAX);
+        let mut whole = Writer::with_capacity(len + (1 + groups) * BLOCK_BYTES);
+        header.encode_into(&mut whole);
         let claim = self.claim();
         for number in 0..groups {
             let rest = checkpoint.get(number * GROUP_RECORDS_MAX..).unwrap_or(&[]);
             let records = rest.get(..rest.len().min(GROUP_RECORDS_MAX)).unwrap_or(&[]);
             let is_last = number + 1 == groups;
             let flags = if is_last { FLAG_CHECKPOINT_END } else { 0 };
-            let (_, group, len) = file.encode(records, (flags, claim));
-            push_padded(&mut pieces, group, len);
+            file.encode(&mut self.writer, records.iter(), (flags, claim));
+            for part in self.writer.parts() {
+                whole.bytes(part);
+            }
+            // The next group starts on a block.
+            whole.pad_to(round_up(whole.len()));
         }
         self.queue.clear();
         self.inflight_record = Some(self.newest_record);
         self.successor = Successor::Filling(file);
         let len = u32::try_from(file.position).unwrap_or(u32::MAX);
+        let pieces = Pieces::from_iter([Bytes::from(whole.finish())]);
         outbox.write(Purpose::ManifestHead(file.key), (file.key, 0), pieces, len);
     }
 
@@ -459,12 +481,12 @@ impl Manifest {
         // The flag that ends the checkpoint witnesses it.
         next.durable_seq = next.next_seq - 1;
         let claim = self.claim();
-        let file = &mut self.file;
         let record = Record::Switched {
             generation: next.generation,
         };
-        let (position, pieces, len) = file.encode(&[record], (0, claim));
-        outbox.write(Purpose::ManifestGroup, (file.key, position), pieces, len);
+        let records = std::iter::once(&record);
+        let (position, len) = self.file.encode(&mut self.writer, records, (0, claim));
+        self.issue(outbox, position, len);
         self.successor = Successor::Switching(next);
     }
 
@@ -503,15 +525,5 @@ impl Manifest {
                 self.ready.push_back(then);
             }
         }
-    }
-}
-
-/// Adds a group's pieces and its padding, so that the next group starts on a block.
-fn push_padded(pieces: &mut Vec<Bytes>, group: Vec<Bytes>, len: u32) {
-    let used: usize = group.iter().map(Bytes::len).sum();
-    let padding = (len as usize).saturating_sub(used);
-    pieces.extend(group);
-    if padding > 0 {
-        pieces.push(Bytes::from(vec![0; padding]));
     }
 }

@@ -27,6 +27,7 @@ use super::stop::StopPhase;
 use super::{Store, StoreConfig};
 use crate::exec::recovered::{Recovered, RecoveredLog, RecoveredManifest, RecoveredSegment};
 use crate::format::chain;
+use crate::format::cursor::Writer;
 use crate::io::FileOp;
 use crate::log::LogConfig;
 use crate::log::segment::{Segment, SegmentPhase};
@@ -113,6 +114,7 @@ impl Store {
             stall: StallWatch::new(config.stall),
             stop: StopPhase::Running,
             resumes: VecDeque::new(),
+            header: Writer::default(),
             scratch: Vec::new(),
             searched: 0,
             config,

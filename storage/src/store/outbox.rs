@@ -12,6 +12,7 @@ use model::map::FastMap;
 
 use crate::io::{FileKey, FileOp, Io, IoId, Pieces};
 use crate::store::LogId;
+use crate::store::arena::Drafts;
 
 /// Names a segment while the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,9 +77,15 @@ pub(crate) struct Outbox {
     writes: VecDeque<IoId>,
     next_io: u64,
     next_file: u64,
+    drafts: Drafts,
 }
 
 impl Outbox {
+    /// Memory with these parts together, for one write.
+    pub(crate) fn draft(&mut self, parts: &[&[u8]]) -> Bytes {
+        self.drafts.copy(parts)
+    }
+
     /// A key for a file that will be created or opened.
     pub(crate) fn file_key(&mut self) -> FileKey {
         let key = FileKey(self.next_file);

@@ -6,9 +6,9 @@
 //! this order; the record that seals one segment is queued before the record that adds the next.
 //! Source: reliability.md 2.2 (preallocation by demand), 2.3.
 
-use bytes::Bytes;
 use model::ids::TopicPartition;
 use model::limits::BLOCK_BYTES;
+use model::offset::Offset;
 use model::time::Now;
 
 use super::manifest::Then;
@@ -17,8 +17,8 @@ use super::{LogId, Store};
 use crate::format::layout::{index_path, segment_path};
 use crate::format::manifest::Record;
 use crate::format::segment::{FIRST_GROUP_POSITION, GROUP_HEADER_BYTES, SegmentHeader};
-use crate::format::{FLAG_END_KEPT, round_up};
-use crate::io::{FileKey, FileOp};
+use crate::format::{FLAG_END_KEPT, Uid, round_up};
+use crate::io::{FileKey, FileOp, Pieces};
 use crate::log::index::SparseIndex;
 use crate::log::segment::{Segment, SegmentPhase};
 use crate::log::state::Log;
@@ -39,6 +39,21 @@ const RATE_MS_MIN: u64 = 10_000;
 
 /// Bytes of the first extent at most: somebody waits for it.
 const FIRST_EXTENT_BYTES_MAX: u64 = 8 << 20;
+
+/// A segment file that is being created or opened; its log may be gone when that ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    file: FileKey,
+    partition: TopicPartition,
+    base: Offset,
+    uid: Uid,
+}
+
+impl Opening {
+    fn path(&self) -> String {
+        segment_path(self.partition, self.base, &self.uid)
+    }
+}
 
 impl Store {
     /// Does the next step towards a segment that takes the next group of this log.
@@ -89,6 +104,9 @@ impl Store {
         let len = (FIRST_GROUP_POSITION + extent + BLOCK).next_multiple_of(BLOCK);
         let base = log.flushing_upto;
         let path = segment_path(log.partition, base, &uid);
+        let mut index = SparseIndex::new(base, FIRST_GROUP_POSITION);
+        index.reserve(len);
+        let partition = log.partition;
         log.segments.push_back(Segment {
             key,
             uid,
@@ -108,7 +126,7 @@ impl Store {
             newest_group: FIRST_GROUP_POSITION,
             longest_group: 0,
             max_timestamp: -1,
-            index: Some(SparseIndex::new(base, FIRST_GROUP_POSITION)),
+            index: Some(index),
             is_index_loading: false,
             created: now.instant,
             created_ms: now.wall.as_millis(),
@@ -120,7 +138,13 @@ impl Store {
             log: id,
             segment: key,
         };
-        self.opening.insert(at, (file, path.clone()));
+        let opening = Opening {
+            file,
+            partition,
+            base,
+            uid,
+        };
+        self.opening.insert(at, opening);
         self.creates_under_way += 1;
         self.outbox.file(
             Purpose::SegmentCreate(at),
@@ -156,10 +180,12 @@ impl Store {
 
     /// The file exists, zeroed: it gets its header.
     pub(super) fn segment_created(&mut self, at: SegmentAt) {
-        let Some((file, path)) = self.opening.remove(&at) else {
+        let Some(opening) = self.opening.remove(&at) else {
             return;
         };
+        let file = opening.file;
         let Some(log) = self.logs.get_mut(&at.log) else {
+            let path = opening.path();
             self.outbox.file(Purpose::Cleanup, FileOp::Close { file });
             self.outbox.file(Purpose::Cleanup, FileOp::Remove { path });
             return;
@@ -178,13 +204,14 @@ impl Store {
             log: at.log,
             flags: FLAG_END_KEPT,
         };
-        let block = Bytes::from(header.encode());
+        header.encode_into(&mut self.header);
+        let block = self.header.as_slice();
+        let pieces = Pieces::from_iter([self.outbox.draft(&[block, block])]);
         self.open_files.insert(file, at);
         // One use for the header, one until the first group: else a store with many logs would close the
         // file before its turn comes, again and again.
         self.open_files.begin_use(file);
         self.open_files.begin_use(file);
-        let pieces = vec![block.clone(), block];
         self.outbox
             .write(Purpose::SegmentHead(at, file), (file, 0), pieces, 2 * 4_096);
         self.close_surplus_files();
@@ -219,7 +246,8 @@ impl Store {
 
     /// A segment file could not be created for lack of room.
     pub(super) fn segment_create_failed(&mut self, at: SegmentAt) {
-        if let Some((_, path)) = self.opening.remove(&at) {
+        if let Some(opening) = self.opening.remove(&at) {
+            let path = opening.path();
             self.outbox.file(Purpose::Cleanup, FileOp::Remove { path });
         }
         if let Some(log) = self.logs.get_mut(&at.log) {
@@ -307,6 +335,9 @@ impl Store {
         match len {
             Some(len) => {
                 segment.len = segment.len.max(len);
+                if let Some(index) = &mut segment.index {
+                    index.reserve(len);
+                }
                 self.relist(at.log);
             }
             None => self.space.stall(at.log),
@@ -419,14 +450,20 @@ impl Store {
         segment.is_opening = true;
         let path = segment_path(partition, segment.base, &segment.uid);
         let file = self.outbox.file_key();
-        self.opening.insert(at, (file, path.clone()));
+        let opening = Opening {
+            file,
+            partition,
+            base: segment.base,
+            uid: segment.uid,
+        };
+        self.opening.insert(at, opening);
         self.outbox
             .file(Purpose::SegmentOpen(at), FileOp::Open { file, path });
     }
 
     /// The file is open again.
     pub(super) fn segment_opened(&mut self, now: Now, at: SegmentAt) {
-        let Some((file, _)) = self.opening.remove(&at) else {
+        let Some(Opening { file, .. }) = self.opening.remove(&at) else {
             return;
         };
         let segment = self
