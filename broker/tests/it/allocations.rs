@@ -19,7 +19,7 @@ const COUNTED: usize = 10_000;
 
 /// Appends of 1 KiB, each durable before the next, in segments of 1 MiB. What is left belongs to changes of segment,
 /// some twenty for each, not to requests.
-const APPENDS_MAX: u64 = 203;
+const APPENDS_MAX: u64 = 213;
 
 /// Changes of segment among them at least.
 const CHANGES_MIN: u64 = 9;

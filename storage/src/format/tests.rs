@@ -9,7 +9,7 @@ use super::index_file::{Entry as IndexEntry, IndexFile};
 use super::journal::{
     AppendEntry, Entry, GroupBuilder, GroupPlace, JournalHeader, SegDurableEntry, entries,
 };
-use super::manifest::{ManifestHeader, Record, encode_group, records};
+use super::manifest::{GroupWriter, ManifestHeader, Record, encode_group, records};
 use super::segment::{GroupHeader, GroupPayload, SegmentHeader};
 use super::snapshot::{Batch, Producer, Snapshot};
 use super::superblock::Superblock;
@@ -352,6 +352,19 @@ fn a_segment_group_is_bound_to_its_file_and_position() {
     every_flip_fails(&bytes, |bytes| {
         GroupHeader::decode(bytes, &[6; 16], 8192).is_ok()
     });
+}
+
+#[test]
+fn a_writer_of_groups_writes_each_as_if_it_were_the_first() {
+    let mut writer = GroupWriter::default();
+    for records in [all_records(), Vec::new(), vec![Record::Started]] {
+        let group = encode_group(frame(2), &records);
+        assert_eq!(
+            writer.write(frame(2), records.iter()),
+            (group.len, group.hash)
+        );
+        assert_eq!(writer.parts().concat(), group.pieces.concat());
+    }
 }
 
 #[test]

@@ -102,6 +102,11 @@ impl SparseIndex {
             .reserve(wanted.saturating_sub(self.entries.len()));
     }
 
+    /// Gives back what was reserved and not used: no group will be added.
+    pub fn end_growth(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
     /// Adds the next group.
     ///
     /// # Panics

@@ -443,10 +443,7 @@ impl Store {
             return;
         }
         let path = journal_path(self.config.shard, &file.uid);
-        if let Some(gone) = self.journal.files.remove(&key) {
-            self.journal.give_list(gone.logs);
-            self.journal.give_list(gone.witnessed);
-        }
+        self.journal.files.remove(&key);
         self.outbox
             .file(Purpose::Cleanup, FileOp::Close { file: key });
         self.outbox.file(Purpose::Cleanup, FileOp::Remove { path });
@@ -472,7 +469,6 @@ impl Store {
         } else {
             self.config.journal_bytes
         };
-        let (logs, witnessed) = (self.journal.take_list(), self.journal.take_list());
         self.journal.files.insert(
             key,
             JournalFile {
@@ -483,8 +479,8 @@ impl Store {
                 len,
                 position: FIRST_GROUP,
                 uncovered: 0,
-                logs,
-                witnessed,
+                logs: Vec::new(),
+                witnessed: Vec::new(),
                 retire_after: 0,
                 pressed: 0,
             },

@@ -376,10 +376,10 @@ impl Store {
         segment.phase.become_next(SegmentPhase::Sealed);
         let record = segment.seal_record(id);
         let key = segment.key;
-        let entries = segment
-            .index
-            .as_ref()
-            .map_or(0, |index| index.entries().len());
+        let entries = segment.index.as_mut().map_or(0, |index| {
+            index.end_growth();
+            index.entries().len()
+        });
         log.witness_file = None;
         let at = SegmentAt {
             log: id,

@@ -79,3 +79,29 @@ fn contradicting_entries_are_refused() {
     assert!(!made(&[entry(0, 12_288), entry(10, 8_192)]));
     assert!(!made(&[entry(0, 8_192), entry(30, 12_288)]));
 }
+
+#[test]
+fn groups_in_a_file_that_was_reserved_for_move_no_entry() {
+    let bytes = INDEX_SPACING_BYTES;
+    let mut index = SparseIndex::new(Offset::ZERO, START);
+    index.reserve(START + 100 * bytes);
+    let first = index.entries.as_ptr();
+    (0..100).for_each(|number| index.push(group(number, bytes)));
+    assert_eq!(
+        (index.entries.as_ptr(), index.entries().len()),
+        (first, 100)
+    );
+    index.end_growth();
+    assert_eq!(index.entries.capacity(), 100);
+}
+
+#[test]
+fn room_is_reserved_for_no_more_entries_than_there_can_be() {
+    let mut index = SparseIndex::new(Offset::ZERO, START);
+    index.reserve(u64::MAX);
+    assert!(index.entries.capacity() <= INDEX_ENTRIES_MAX + 1);
+    let first = index.entries.as_ptr();
+    let groups = INDEX_ENTRIES_MAX as u64 * 3;
+    (0..groups).for_each(|number| index.push(group(number, INDEX_SPACING_BYTES)));
+    assert_eq!(index.entries.as_ptr(), first, "thinned in place");
+}

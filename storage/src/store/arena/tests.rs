@@ -75,3 +75,22 @@ fn gathered_answers_keep_their_bytes_whatever_their_size() {
         assert_eq!(answer, Bytes::from(vec![7; len]));
     }
 }
+
+#[test]
+fn drafts_keep_their_bytes_whatever_their_size() {
+    let mut drafts = Drafts::default();
+    let kept: Vec<Bytes> = (0..100_u8)
+        .map(|n| drafts.copy(&[&[n; 100], &vec![n; 1_000 * usize::from(n)]]))
+        .collect();
+    for (bytes, n) in kept.iter().zip(0..100_u8) {
+        assert_eq!(*bytes, Bytes::from(vec![n; 100 + 1_000 * usize::from(n)]));
+    }
+}
+
+#[test]
+fn drafts_that_were_written_make_room_for_others() {
+    let mut drafts = Drafts::default();
+    let block = [1; 4_096];
+    let first = drafts.copy(&[&block]).as_ptr();
+    assert!((0..100).any(|_| drafts.copy(&[&block]).as_ptr() == first));
+}

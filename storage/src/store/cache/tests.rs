@@ -100,3 +100,51 @@ fn larger_block_replaces_those_that_start_inside_it() {
     assert_eq!(read(&mut cache, 8, 100), Some(vec![100]));
     assert_eq!(read(&mut cache, 5, 10_000), Some(vec![500]));
 }
+
+#[test]
+fn blocks_of_many_logs_are_told_apart() {
+    let mut cache = BlockCache::new(1 << 20);
+    for log in 0..50 {
+        cache.insert(Instant::ZERO, LogId(log), block(log * 10, 10, 10), None);
+    }
+    for log in 0..50 {
+        assert!(cache.contains(LogId(log), Offset::new(log * 10 + 9)));
+        assert!(!cache.contains(LogId(log), Offset::new(log * 10 + 10)));
+        cache.remove_range(LogId(log), Offset::ZERO, Offset::MAX);
+    }
+    assert_eq!((cache.bytes(), cache.count, cache.logs.len()), (0, 0, 0));
+}
+
+#[test]
+fn list_of_a_log_that_held_many_blocks_gives_memory_back() {
+    let mut cache = BlockCache::new(1 << 30);
+    for base in 0..10_000 {
+        cache.insert(Instant::ZERO, LOG, block(base, 1, 1), None);
+    }
+    cache.remove_range(LOG, Offset::ZERO, Offset::new(9_999));
+    assert!(cache.contains(LOG, Offset::new(9_999)));
+    assert!(cache.logs[&LOG].capacity() <= 2 * LIST_KEPT);
+}
+
+#[test]
+fn memory_that_a_block_lies_in_counts_whole() {
+    let mut cache = BlockCache::new(1 << 20);
+    let mut memory = cache.memory(10_000);
+    let held = memory.capacity();
+    memory.extend_from_slice(&[7; 100]);
+    let mut one = cache.block(1);
+    let piece = one.push_gathered(Gathered {
+        bytes: memory.split().freeze(),
+        memory: held,
+    });
+    one.push_batch(CachedBatch {
+        base: Offset::ZERO,
+        last: Offset::ZERO,
+        max_timestamp: -1,
+        piece,
+        start: 0,
+        end: 100,
+    });
+    cache.insert(Instant::ZERO, LOG, one, None);
+    assert!(cache.bytes() >= held + ENTRY_BYTES, "{}", cache.bytes());
+}
