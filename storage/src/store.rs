@@ -32,7 +32,7 @@ mod stop;
 mod timers;
 mod wall;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::BytesMut;
 use model::batch::BatchInfo;
@@ -41,7 +41,7 @@ use model::ids::{ShardId, TopicPartition};
 use model::map::FastMap;
 use model::offset::{LeaderEpoch, Offset};
 use model::prng::Prng;
-use model::time::{Instant, Now};
+use model::time::Now;
 
 use crate::format::cursor::Writer;
 use crate::io::{Io, IoId, IoOutcome};
@@ -62,6 +62,7 @@ use segments::Opening;
 use space::SpaceWatch;
 use stall::StallWatch;
 use stop::StopPhase;
+use timers::Timers;
 
 /// The journal takes no more batches while so many times the tail memory waits for segments: durable appends then
 /// wait for their segments, at the speed of which data can be put away at all.
@@ -192,8 +193,8 @@ pub struct Store {
     gated_at: u64,
     /// Logs with batches of an earlier start that are not durable in this one's files, and their ends.
     carried: BTreeMap<LogId, Offset>,
-    age_timers: BTreeSet<(Instant, LogId)>,
-    memory_timers: BTreeSet<(Instant, LogId)>,
+    age_timers: Timers,
+    memory_timers: Timers,
     /// Bytes in all tails that are not on their way to a segment.
     unflushed_bytes: usize,
     /// Logs with such bytes.

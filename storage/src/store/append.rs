@@ -6,7 +6,7 @@
 //! bytes, so that recovery computes the same.
 //! Source: reliability.md 2.2 (routing rule), architecture.md section 6 steps 6 and 7.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +15,7 @@ use model::limits::{JOURNAL_APPEND_BYTES_MAX, TAIL_FLUSH_BYTES};
 use model::offset::Offset;
 use model::time::{Instant, Now};
 
+use super::timers::Timers;
 use super::{Appended, LogId, Store, StoreEvent};
 use crate::format::chain;
 use crate::io::IoError;
@@ -134,20 +135,20 @@ impl Log {
         }
     }
 
-    fn arm_age_timer(&mut self, age: Duration, timers: &mut BTreeSet<(Instant, LogId)>) {
+    fn arm_age_timer(&mut self, age: Duration, timers: &mut Timers) {
         // Whoever is to be flushed now is driven by completions, not by time.
         let is_flushing = self.flush_target > self.flushing_upto;
         if self.unflushed_bytes > 0 && !is_flushing && !self.listed.is_age_timed {
             self.listed.is_age_timed = true;
-            timers.insert((self.unflushed_since.after(age), self.id));
+            timers.insert(self.unflushed_since.after(age), self.id);
         }
     }
 
-    fn arm_memory_timer(&mut self, now: Instant, timers: &mut BTreeSet<(Instant, LogId)>) {
+    fn arm_memory_timer(&mut self, now: Instant, timers: &mut Timers) {
         if !self.listed.is_memory_timed {
             self.listed.is_memory_timed = true;
             let wait = Duration::from_millis(u64::from(self.config.flush_interval_ms));
-            timers.insert((now.after(wait), self.id));
+            timers.insert(now.after(wait), self.id);
         }
     }
 

@@ -469,6 +469,9 @@ impl Store {
         } else {
             self.config.journal_bytes
         };
+        // As many as in any file so far: its groups then need no memory for them.
+        let logs = self.journal.files.values().map(|file| file.logs.len());
+        let logs = logs.max().unwrap_or(0);
         self.journal.files.insert(
             key,
             JournalFile {
@@ -479,8 +482,8 @@ impl Store {
                 len,
                 position: FIRST_GROUP,
                 uncovered: 0,
-                logs: Vec::new(),
-                witnessed: Vec::new(),
+                logs: Vec::with_capacity(logs),
+                witnessed: Vec::with_capacity(logs),
                 retire_after: 0,
                 pressed: 0,
             },

@@ -62,7 +62,7 @@ impl Store {
         let mut turns = FLUSHES_PER_ROUND_MAX;
         while self.unflushed_bytes > self.config.tail_bytes_max && turns > 0 {
             turns -= 1;
-            let Some((_, id)) = self.age_timers.pop_first() else {
+            let Some(id) = self.age_timers.pop() else {
                 return;
             };
             if let Some(log) = self.logs.get_mut(&id) {

@@ -5,7 +5,7 @@
 //! Invariants: batches that lived only in journals are written again before those journals go.
 //! Source: reliability.md 2.5 steps 6 to 8.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use model::map::FastMap;
 use model::offset::Offset;
@@ -24,6 +24,7 @@ use super::retention::RetentionCursor;
 use super::space::SpaceWatch;
 use super::stall::StallWatch;
 use super::stop::StopPhase;
+use super::timers::Timers;
 use super::{Store, StoreConfig};
 use crate::exec::recovered::{Recovered, RecoveredLog, RecoveredManifest, RecoveredSegment};
 use crate::format::chain;
@@ -105,8 +106,8 @@ impl Store {
             gated: Vec::new(),
             gated_at: 0,
             carried: BTreeMap::new(),
-            age_timers: BTreeSet::new(),
-            memory_timers: BTreeSet::new(),
+            age_timers: Timers::default(),
+            memory_timers: Timers::default(),
             unflushed_bytes: 0,
             unflushed_logs: 0,
             retention: RetentionCursor::new(now),

@@ -41,6 +41,8 @@ pub(crate) struct RetentionCursor {
     after: Option<TopicPartition>,
     next_tick: Instant,
     wall: TrustedWall,
+    /// Logs of one pass; empty between passes.
+    turns: Vec<LogId>,
 }
 
 impl RetentionCursor {
@@ -49,6 +51,7 @@ impl RetentionCursor {
             after: None,
             next_tick: now.instant.after(TICK),
             wall: TrustedWall::new(now),
+            turns: Vec::new(),
         }
     }
 
@@ -92,17 +95,19 @@ impl Store {
             .retention
             .after
             .map_or(Bound::Unbounded, Bound::Excluded);
-        let next: Vec<(TopicPartition, LogId)> = self
-            .by_partition
-            .range((from, Bound::Unbounded))
-            .take(LOGS_PER_TICK)
-            .map(|(tp, id)| (*tp, *id))
-            .collect();
-        let is_end = next.len() < LOGS_PER_TICK;
-        self.retention.after = next.last().map(|(tp, _)| *tp).filter(|_| !is_end);
-        for (_, id) in next {
+        let mut turns = std::mem::take(&mut self.retention.turns);
+        let mut last = None;
+        let next = self.by_partition.range((from, Bound::Unbounded));
+        turns.extend(next.take(LOGS_PER_TICK).map(|(tp, id)| {
+            last = Some(*tp);
+            *id
+        }));
+        let is_end = turns.len() < LOGS_PER_TICK;
+        self.retention.after = last.filter(|_| !is_end);
+        for id in turns.drain(..) {
             self.keep_log(now, wall_ms, id);
         }
+        self.retention.turns = turns;
     }
 
     fn keep_log(&mut self, now: Now, wall_ms: i64, id: LogId) {

@@ -5,6 +5,8 @@
 //! Invariants: everything that waits for time is covered by `poll_timeout`.
 //! Source: reliability.md 2.2 (age limit), 2.4 (seal).
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use model::fatal::Fatal;
@@ -14,6 +16,38 @@ use super::{LogId, Store};
 
 /// Timers handled in one call at most.
 const TIMERS_PER_CALL_MAX: usize = 1_024;
+
+/// Logs by the time at which they are looked at, earliest first. A log says itself whether it is in it, so nothing is
+/// taken out before its time, and the memory of those that were is used again.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    logs: BinaryHeap<Reverse<(Instant, LogId)>>,
+}
+
+impl Timers {
+    pub(super) fn insert(&mut self, due: Instant, id: LogId) {
+        self.logs.push(Reverse((due, id)));
+    }
+
+    /// When the earliest is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.logs.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// Takes the earliest, due or not.
+    pub(super) fn pop(&mut self) -> Option<LogId> {
+        self.logs.pop().map(|Reverse((_, id))| id)
+    }
+
+    fn pop_due(&mut self, now: Instant) -> Option<LogId> {
+        if self.next()? > now { None } else { self.pop() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.logs.len()
+    }
+}
 
 impl Store {
     /// Feeds the passing of time.
@@ -47,8 +81,8 @@ impl Store {
         let candidates = [
             self.journal.seal_at,
             self.manifest.seal_at,
-            self.memory_timers.first().map(|(due, _)| *due),
-            self.age_timers.first().map(|(due, _)| *due),
+            self.memory_timers.next(),
+            self.age_timers.next(),
             self.reads.wake_at,
             self.space.next_poll().filter(|_| is_serving),
             self.stall.next_look(),
@@ -59,7 +93,7 @@ impl Store {
 
     fn handle_memory_timers(&mut self, now: Instant) {
         for _ in 0..TIMERS_PER_CALL_MAX {
-            let Some((_, id)) = pop_due(&mut self.memory_timers, now) else {
+            let Some(id) = self.memory_timers.pop_due(now) else {
                 return;
             };
             if let Some(log) = self.logs.get_mut(&id) {
@@ -72,7 +106,7 @@ impl Store {
     fn handle_age_timers(&mut self, now: Instant) {
         let age = Duration::from_millis(self.config.tail_age_ms);
         for _ in 0..TIMERS_PER_CALL_MAX {
-            let Some((_, id)) = pop_due(&mut self.age_timers, now) else {
+            let Some(id) = self.age_timers.pop_due(now) else {
                 return;
             };
             let Some(log) = self.logs.get_mut(&id) else {
@@ -86,12 +120,4 @@ impl Store {
             }
         }
     }
-}
-
-fn pop_due(
-    timers: &mut std::collections::BTreeSet<(Instant, LogId)>,
-    now: Instant,
-) -> Option<(Instant, LogId)> {
-    let (due, _) = timers.first()?;
-    if *due > now { None } else { timers.pop_first() }
 }

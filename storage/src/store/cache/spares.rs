@@ -2,8 +2,8 @@
 //!
 //! Owns: what is kept of them, and how much.
 //! Never: gives memory away that somebody holds a part of.
-//! Invariants: at most [`COUNT_MAX`] of each kind are kept, none longer than its bound; what is given is empty and at most
-//! about a quarter, of lists of batches twice, larger than asked for.
+//! Invariants: at most [`COUNT_MAX`] of each kind are kept, all together within the kind's bound; what is given is empty and
+//! at most about a quarter, lists of batches twice, larger than asked for.
 //! Source: architecture.md A3.
 
 use std::collections::VecDeque;
@@ -13,14 +13,15 @@ use bytes::BytesMut;
 
 use super::{CachedBlock, Entry, LIST_KEPT};
 
-/// Things of each kind that are kept. While the cache is full about as many blocks go as come.
-const COUNT_MAX: usize = 4;
+/// Things of each kind that are kept. While the cache is full about as many blocks go as come; where partitions are many,
+/// of many sizes.
+const COUNT_MAX: usize = 16;
 
 /// Bytes of gathered batches that are kept, all together.
 const GATHERED_BYTES_MAX: usize = 2 << 20;
 
-/// Bytes of the lists of a block that are kept.
-const LISTS_BYTES_MAX: usize = 256 << 10;
+/// Bytes of lists of batches that are kept, all together.
+const LISTS_BYTES_MAX: usize = 512 << 10;
 
 /// What is left of blocks that were forgotten.
 #[derive(Debug, Default)]
@@ -68,13 +69,8 @@ impl Spares {
         block.pieces.clear();
         block.batches.clear();
         block.bytes = 0;
-        if block.lists_memory() <= LISTS_BYTES_MAX {
-            // The newest are likely to have the size that is asked for next.
-            if self.blocks.len() == COUNT_MAX {
-                self.blocks.remove(0);
-            }
-            self.blocks.push(block);
-        }
+        self.blocks.push(block);
+        trim(&mut self.blocks, LISTS_BYTES_MAX, CachedBlock::lists_memory);
     }
 
     fn keep_gathered(&mut self, memory: usize, mut piece: BytesMut) {
@@ -83,10 +79,7 @@ impl Spares {
         if piece.try_reclaim(memory) {
             self.gathered.push(piece);
         }
-        let bytes = |kept: &[BytesMut]| kept.iter().map(BytesMut::capacity).sum::<usize>();
-        while self.gathered.len() > COUNT_MAX || bytes(&self.gathered) > GATHERED_BYTES_MAX {
-            self.gathered.remove(0);
-        }
+        trim(&mut self.gathered, GATHERED_BYTES_MAX, BytesMut::capacity);
     }
 
     /// Keeps an empty list of blocks.
@@ -94,6 +87,13 @@ impl Spares {
         if self.lists.len() < COUNT_MAX && list.capacity() <= LIST_KEPT {
             self.lists.push(list);
         }
+    }
+}
+
+/// Forgets the oldest: the newest are likely to have the size that is asked for next.
+fn trim<T>(kept: &mut Vec<T>, bytes_max: usize, bytes: fn(&T) -> usize) {
+    while kept.len() > COUNT_MAX || kept.iter().map(bytes).sum::<usize>() > bytes_max {
+        kept.remove(0);
     }
 }
 
