@@ -12,7 +12,7 @@ use model::offset::Offset;
 
 use super::Uid;
 
-/// Bytes that every name of a segment, index, snapshot or journal file fits into.
+/// Bytes that every name of a segment, index, snapshot, journal or manifest file fits into.
 const NAME_BYTES: usize = 128;
 
 /// First copy of the superblock.
@@ -57,7 +57,7 @@ pub fn parse_journal(name: &str) -> Option<Uid> {
 /// One generation of a core's manifest.
 #[must_use]
 pub fn manifest_path(shard: ShardId, generation: u64) -> String {
-    format!("core-{shard}/manifest.{generation:020}")
+    text(format_args!("core-{shard}/manifest.{generation:020}"))
 }
 
 /// The generation of a manifest file's name.

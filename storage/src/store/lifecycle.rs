@@ -8,8 +8,9 @@
 use model::ids::TopicPartition;
 use model::offset::{LeaderEpoch, Offset};
 use model::time::Now;
+use smallvec::SmallVec;
 
-use super::journal::FilePhase;
+use super::journal::{FILES_MAX, FilePhase, JournalFile};
 use super::manifest::Then;
 use super::{LogId, Store};
 use crate::format::layout::snapshot_path;
@@ -113,12 +114,9 @@ impl Store {
                 number: *number,
             });
         }
-        let mut named: Vec<_> = self
-            .journal
-            .files
-            .values()
-            .filter(|file| is_named(file.phase))
-            .collect();
+        let files = self.journal.files.values();
+        let mut named: SmallVec<[&JournalFile; FILES_MAX]> =
+            files.filter(|file| is_named(file.phase)).collect();
         named.sort_unstable_by_key(|file| file.number);
         records.extend(named.into_iter().map(|file| Record::JournalAdd {
             lineage: self.journal.lineage,

@@ -10,7 +10,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
 use model::ids::ShardId;
 use model::limits::BLOCK_BYTES;
 use model::offset::Offset;
@@ -469,7 +468,7 @@ impl Manifest {
         self.inflight_record = Some(self.newest_record);
         self.successor = Successor::Filling(file);
         let len = u32::try_from(file.position).unwrap_or(u32::MAX);
-        let pieces = Pieces::from_iter([Bytes::from(whole.finish())]);
+        let pieces = Pieces::from_iter([outbox.draft(&[whole.as_slice()])]);
         outbox.write(Purpose::ManifestHead(file.key), (file.key, 0), pieces, len);
     }
 
