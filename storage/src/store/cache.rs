@@ -312,11 +312,13 @@ impl BlockCache {
         let Some(entry) = list.remove(at) else {
             return;
         };
-        let is_empty = list.is_empty();
-        if list.capacity() > LIST_KEPT && list.len() < list.capacity() / 8 {
+        let is_sparse = list.capacity() > LIST_KEPT && list.len() < list.capacity() / 8;
+        if is_sparse {
             list.shrink_to(list.capacity() / 4);
         }
-        if is_empty && let Some(list) = self.logs.remove(&log) {
+        if list.is_empty()
+            && let Some(list) = self.logs.remove(&log)
+        {
             self.spares.keep_list(list);
         }
         self.count -= 1;

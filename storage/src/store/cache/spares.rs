@@ -90,8 +90,10 @@ impl Spares {
     }
 }
 
-/// Forgets the oldest: the newest are likely to have the size that is asked for next.
+/// Forgets the oldest: the newest are likely to have the size that is asked for next. One that is too large by itself goes
+/// alone.
 fn trim<T>(kept: &mut Vec<T>, bytes_max: usize, bytes: fn(&T) -> usize) {
+    kept.pop_if(|newest| bytes(newest) > bytes_max);
     while kept.len() > COUNT_MAX || kept.iter().map(bytes).sum::<usize>() > bytes_max {
         kept.remove(0);
     }

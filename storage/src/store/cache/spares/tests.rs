@@ -97,3 +97,14 @@ fn sizes_that_nobody_asks_for_any_more_make_room() {
     spares.keep(block);
     assert_eq!(filled(&mut spares, 10).1.as_ptr(), at);
 }
+
+#[test]
+fn one_block_that_is_too_large_to_keep_does_not_cost_the_others() {
+    let mut spares = Spares::default();
+    for batches in [10, 50_000] {
+        let (block, _) = filled(&mut spares, batches);
+        spares.keep(block);
+    }
+    let kept = |spares: &Spares| (spares.blocks.len(), spares.gathered.len());
+    assert_eq!(kept(&spares), (1, 1));
+}
