@@ -333,8 +333,16 @@ fn is_extension(io: &Io) -> bool {
     )
 }
 
-#[test]
-fn a_late_extension_does_not_cut_before_the_manifest_knows_the_end() {
+/// Completes everything but extensions, until only those are left.
+fn complete_all_but_extensions(world: &mut World) {
+    while let Some(at) = world.pending.iter().position(|io| !is_extension(io)) {
+        world.complete(at);
+        world.round();
+    }
+}
+
+/// A log whose segment waits for an extension, with nothing else on its way.
+fn world_with_late_extension() -> (World, LogId) {
     let mut world = World::new();
     let id = world.log(0);
     world.append(id, 1, 40_000);
@@ -342,11 +350,14 @@ fn a_late_extension_does_not_cut_before_the_manifest_knows_the_end() {
     while !world.pending.iter().any(is_extension) {
         world.append(id, 1, 40_000);
         world.round();
-        while let Some(at) = world.pending.iter().position(|io| !is_extension(io)) {
-            world.complete(at);
-            world.round();
-        }
+        complete_all_but_extensions(&mut world);
     }
+    (world, id)
+}
+
+#[test]
+fn a_late_extension_does_not_cut_before_the_manifest_knows_the_end() {
+    let (mut world, id) = world_with_late_extension();
     let end = world.visible(id);
     world.store.begin_shutdown(world.now);
     world.round();
@@ -365,24 +376,10 @@ fn a_late_extension_does_not_cut_before_the_manifest_knows_the_end() {
 
 #[test]
 fn a_late_extension_is_cut_off_once_the_manifest_knows_the_end() {
-    let mut world = World::new();
-    let id = world.log(0);
-    world.append(id, 1, 40_000);
-    world.settle();
-    while !world.pending.iter().any(is_extension) {
-        world.append(id, 1, 40_000);
-        world.round();
-        while let Some(at) = world.pending.iter().position(|io| !is_extension(io)) {
-            world.complete(at);
-            world.round();
-        }
-    }
+    let (mut world, _) = world_with_late_extension();
     world.store.begin_shutdown(world.now);
     world.round();
-    while let Some(at) = world.pending.iter().position(|io| !is_extension(io)) {
-        world.complete(at);
-        world.round();
-    }
+    complete_all_but_extensions(&mut world);
     assert_eq!(world.pending.len(), 1, "nothing but the extension");
     world.settle();
     assert_eq!(with_surplus(&world), 0);
