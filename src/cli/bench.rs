@@ -330,8 +330,13 @@ fn capacity(load: &Load, common: &Common, rounds: usize) -> Result<(), Failure> 
     let goodput = ramp::overload(&steps).map_err(failure)?;
     let (least, most) = goodput.range;
     output::remark(&format!(
-        "at twice the peak {:.2} of it was answered ({least:.2} to {most:.2}); the goal is 0.9",
-        goodput.ratio
+        "at twice the peak {:.2} of it was answered ({least:.2} to {most:.2}): {}",
+        goodput.ratio,
+        if goodput.is_reached {
+            "overload costs little"
+        } else {
+            "overload costs too much"
+        }
     ));
     steps.iter().try_for_each(|step| judge(&step.report))
 }

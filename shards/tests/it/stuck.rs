@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,10 +61,13 @@ impl ControlPort for Unused {
 }
 
 /// Two cores, each with its permissions; what ends the process goes to the receiver.
-fn start(permissions: Vec<Receiver<()>>, fence: Duration) -> (Running, Receiver<Fatal>) {
+fn start(
+    permissions: Vec<Receiver<()>>,
+    data_dir: &Path,
+    fence: Duration,
+) -> (Running, Receiver<Fatal>) {
     let (sender, fatals) = crossbeam_channel::unbounded();
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let directory = tempfile::tempdir().unwrap();
     let listeners = Listeners::bind(any, permissions.len()).unwrap();
     let core = |permissions| CoreConfig {
         birth: Box::new(move |_: shards::Birth<'_>| {
@@ -78,7 +82,7 @@ fn start(permissions: Vec<Receiver<()>>, fence: Duration) -> (Running, Receiver<
     let running = shards::start(StartConfig {
         cores: permissions.into_iter().map(core).collect(),
         listeners,
-        data_dir: directory.path().to_owned(),
+        data_dir: data_dir.to_owned(),
         factory: Arc::new(EchoSession::boxed),
         image: Arc::default(),
         busy_poll: Duration::ZERO,
@@ -99,9 +103,11 @@ fn stop(running: Running) {
 
 #[test]
 fn a_core_that_stands_still_ends_the_process_although_it_cannot_say_so_itself() {
+    let directory = tempfile::tempdir().unwrap();
     let (permit, permissions) = crossbeam_channel::unbounded();
     let (running, fatals) = start(
         vec![crossbeam_channel::never(), permissions],
+        directory.path(),
         Duration::from_millis(600),
     );
     let ports = running.core_ports();
