@@ -52,6 +52,11 @@ impl CommandSink {
         self.queue.pop_front()
     }
 
+    /// The commands, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Command> {
+        self.queue.iter().map(|(_, command)| command)
+    }
+
     /// Whether nothing is queued.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -71,10 +71,35 @@ const ALL: &[(&str, Make)] = &[
     ("shard-memory-append-1k", || {
         shard::append(&[("rapidmq.durability", "memory")])
     }),
+    ("shard-append-16-of-64-logs", || shard::spread(64)),
     ("shard-fetch-10-cached", shard::fetch),
     ("kafka-produce-1k", session::produce),
     ("kafka-fetch-10k", session::fetch),
 ];
+
+/// One round of a shard with so many partitions: [`SPREAD`] durable appends to some of them.
+pub struct Spread(Box<dyn Hot>);
+
+/// Appends of one round of [`Spread`].
+pub const SPREAD: usize = shard::SPREAD;
+
+impl Spread {
+    /// A shard with so many partitions.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn over(partitions: u32) -> Result<Self, HotError> {
+        shard::spread(partitions).map(Self)
+    }
+
+    /// Does the round.
+    ///
+    /// # Errors
+    /// An append is not answered, or with an error.
+    pub fn round(&mut self) -> Result<(), HotError> {
+        self.0.step()
+    }
+}
 
 /// Names that [`run`] knows.
 #[must_use]

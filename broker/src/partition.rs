@@ -39,6 +39,11 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// Reads a field of every part of this that an append or a fetch uses.
+    pub(crate) fn touch(&self) -> u64 {
+        self.log.0 ^ self.rules.segment_bytes ^ self.waiters.len() as u64
+    }
+
     /// Compares the leader epoch a client believes in with ours.  spec: KIP-320
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! Source: architecture.md section 5.
 
 mod admin;
+mod ahead;
 mod append;
 mod control;
 mod directory;

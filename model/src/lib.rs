@@ -13,5 +13,6 @@ pub mod limits;
 pub mod map;
 pub mod offset;
 pub mod prng;
+pub mod table;
 pub mod time;
 mod transitions;

@@ -79,6 +79,8 @@ pub const PRODUCER_ID_BLOCK: u64 = 1_000;
 pub mod pump {
     /// Ring completions taken per round.
     pub const COMPLETIONS_MAX: usize = 512;
+    /// Commands whose partitions are looked at before the first of them is carried out.
+    pub const COMMANDS_AHEAD: usize = 32;
     /// Mesh messages taken per peer and round.
     pub const MESH_MAX: usize = 256;
     /// Control messages taken per round.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use api::{Command, Origin, Reply};
 use model::ids::ShardId;
 use model::limits::pump::MESH_SLOTS;
+use rtrb::chunks::ReadChunk;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::waker::Waker;
@@ -57,6 +58,21 @@ impl Link {
             }
             self.has_sent = true;
         }
+    }
+}
+
+/// Messages that wait to be received.
+pub(crate) struct Waiting<'a>(ReadChunk<'a, MeshMessage>);
+
+impl Waiting<'_> {
+    /// The commands among them, oldest first.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &Command> {
+        let (first, rest) = self.0.as_slices();
+        let messages = first.iter().chain(rest);
+        messages.filter_map(|message| match message {
+            MeshMessage::Command { command, .. } => Some(command),
+            MeshMessage::Reply { .. } => None,
+        })
     }
 }
 
@@ -138,6 +154,13 @@ impl Mesh {
     /// Takes the oldest message from one peer.
     pub(crate) fn receive(&mut self, from: usize) -> Option<MeshMessage> {
         self.links.get_mut(from)?.as_mut()?.incoming.pop().ok()
+    }
+
+    /// The oldest messages from one peer, so many at most; they stay where they are.
+    pub(crate) fn waiting(&mut self, from: usize, count: usize) -> Option<Waiting<'_>> {
+        let incoming = &mut self.links.get_mut(from)?.as_mut()?.incoming;
+        let count = incoming.slots().min(count);
+        incoming.read_chunk(count).ok().map(Waiting)
     }
 
     /// Moves overflow into the rings and calls `wake` for every peer that got something and sleeps.

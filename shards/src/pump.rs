@@ -12,12 +12,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{CommandSink, Origin, Reply};
+use api::{Command, CommandSink, Origin, Reply};
 use broker::{ControlPort, CoreMessage, Input, Output, Proposal};
 use crossbeam_channel::Sender;
 use model::fatal::Fatal;
 use model::ids::ConnectionId;
-use model::limits::pump::{COMPLETIONS_MAX, CONTROL_MAX, MESH_MAX};
+use model::limits::pump::{COMMANDS_AHEAD, COMPLETIONS_MAX, CONTROL_MAX, MESH_MAX};
 use model::time::{Instant, Now};
 
 mod alarm;
@@ -45,6 +45,10 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// The pure machine a core runs; [`broker::Shard`] in production.
 pub trait Machine {
+    /// Shows what it is about to be fed, of which [`COMMANDS_AHEAD`] count: it may read beforehand what they need.
+    fn anticipate<'a>(&self, commands: impl Iterator<Item = &'a Command>) {
+        drop(commands);
+    }
     /// Feeds one event; runs to completion.
     ///
     /// # Errors
@@ -57,6 +61,10 @@ pub trait Machine {
 }
 
 impl Machine for broker::Shard {
+    fn anticipate<'a>(&self, commands: impl Iterator<Item = &'a Command>) {
+        broker::Shard::anticipate(self, commands);
+    }
+
     fn handle(&mut self, now: Now, input: Input) -> Result<(), Fatal> {
         Self::handle(self, now, input)
     }
@@ -305,6 +313,11 @@ impl<M: Machine> Pump<M> {
     fn take_mesh(&mut self) -> Result<(), Fatal> {
         for peer in 0..self.mesh.cores() {
             for taken in 0..MESH_MAX {
+                if taken % COMMANDS_AHEAD == 0
+                    && let Some(waiting) = self.mesh.waiting(peer, COMMANDS_AHEAD)
+                {
+                    self.machine.anticipate(waiting.commands());
+                }
                 let Some(message) = self.mesh.receive(peer) else {
                     break;
                 };
@@ -415,21 +428,32 @@ impl<M: Machine> Pump<M> {
 
     /// Sends the commands a connection just made to their owners.
     fn route(&mut self, connection: ConnectionId) -> Result<(), Fatal> {
-        while let Some((ticket, command)) = self.commands.pop() {
-            let origin = Origin {
-                shard: self.router.me(),
-                connection,
-                ticket,
-            };
-            let owner = self.router.owner(&command);
-            if owner == self.router.me() {
-                self.machine
-                    .handle(self.now, Input::Command { origin, command })?;
-                self.is_behind = true;
-            } else {
-                self.mesh
-                    .send(owner, MeshMessage::Command { origin, command });
+        while !self.commands.is_empty() {
+            self.machine.anticipate(self.commands.iter());
+            for _ in 0..COMMANDS_AHEAD {
+                let Some((ticket, command)) = self.commands.pop() else {
+                    break;
+                };
+                let origin = Origin {
+                    shard: self.router.me(),
+                    connection,
+                    ticket,
+                };
+                self.send_to_owner(origin, command)?;
             }
+        }
+        Ok(())
+    }
+
+    fn send_to_owner(&mut self, origin: Origin, command: Command) -> Result<(), Fatal> {
+        let owner = self.router.owner(&command);
+        if owner == self.router.me() {
+            self.machine
+                .handle(self.now, Input::Command { origin, command })?;
+            self.is_behind = true;
+        } else {
+            self.mesh
+                .send(owner, MeshMessage::Command { origin, command });
         }
         Ok(())
     }

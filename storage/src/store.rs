@@ -5,6 +5,7 @@
 //! Invariants: I1 to I9.
 //! Source: reliability.md section 2.
 
+mod ahead;
 mod alarm;
 mod append;
 pub(crate) mod arena;
@@ -38,9 +39,9 @@ use bytes::BytesMut;
 use model::batch::BatchInfo;
 use model::fatal::{Fatal, Reason};
 use model::ids::{ShardId, TopicPartition};
-use model::map::FastMap;
 use model::offset::{LeaderEpoch, Offset};
 use model::prng::Prng;
+use model::table::{Number, Table};
 use model::time::Now;
 
 use crate::format::cursor::Writer;
@@ -74,6 +75,12 @@ const REFUSE_TAILS: usize = 4;
 /// A log inside one store. Never reused, also not after a delete (I13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogId(pub u64);
+
+impl Number for LogId {
+    fn number(self) -> u64 {
+        self.0
+    }
+}
 
 /// Sizes of one store.
 #[derive(Clone, Debug)]
@@ -161,7 +168,7 @@ pub struct ReadBudget {
 pub struct Store {
     config: StoreConfig,
     prng: Prng,
-    logs: FastMap<LogId, Box<Log>>,
+    logs: Table<LogId, Box<Log>>,
     by_partition: BTreeMap<TopicPartition, LogId>,
     next_log: u64,
     next_segment: u64,

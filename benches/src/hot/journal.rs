@@ -26,6 +26,8 @@ pub(super) fn empty_store(now: Now) -> Result<(Store, Sink), HotError> {
     let config = StoreConfig {
         journal_bytes: JOURNAL_BYTES,
         journal_first_bytes: JOURNAL_BYTES,
+        // The device opens nothing again.
+        open_files_max: usize::MAX,
         ..StoreConfig::default()
     };
     let mut disk = MemoryDisk::new();

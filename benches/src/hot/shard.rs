@@ -16,6 +16,7 @@ use bytes::BytesMut;
 use model::batch::BatchInfo;
 use model::ids::{BrokerId, ConnectionId, MetaIndex, PartitionId, ShardId};
 use model::offset::Offset;
+use model::prng::Prng;
 use model::time::Now;
 use storage::{Io, IoId, IoOutcome};
 
@@ -32,6 +33,9 @@ const ROUNDS_MAX: usize = 64;
 /// Milliseconds a request may take.
 const DEADLINE_MS: u64 = 10_000;
 
+/// Batches of one round that go to different partitions.
+pub(super) const SPREAD: usize = 16;
+
 /// Batches of which a fetch returns the last ten.
 const FETCHED_OF: u64 = 200;
 const FETCHED_FROM: u64 = 190;
@@ -47,8 +51,8 @@ struct Rig {
 }
 
 impl Rig {
-    /// A shard with one topic of one partition.
-    fn new(configs: &[(&str, &str)]) -> Result<Self, HotError> {
+    /// A shard with one topic of so many partitions.
+    fn new(partitions: u32, configs: &[(&str, &str)]) -> Result<Self, HotError> {
         let now = start();
         let registration = MetadataCommand::RegisterBroker {
             broker: BrokerId::new(1),
@@ -80,7 +84,7 @@ impl Rig {
         rig.settle()?;
         let topics = vec![NewTopic {
             name: TOPIC.to_owned(),
-            partitions: Some(1),
+            partitions: Some(partitions),
             replication_factor: Some(1),
             assignment: Vec::new(),
             configs: configs
@@ -104,16 +108,20 @@ impl Rig {
 
     /// One command and its reply.
     fn ask(&mut self, command: Command) -> Result<Reply, HotError> {
+        self.send(command)?;
+        self.settle()?;
+        let reply = self.replies.pop();
+        reply.ok_or_else(|| HotError::wrong("a command")(&"it has no reply"))
+    }
+
+    fn send(&mut self, command: Command) -> Result<(), HotError> {
         self.ticket += 1;
         let origin = Origin {
             shard: SHARD,
             connection: ConnectionId::new(1),
             ticket: Ticket(self.ticket),
         };
-        self.feed(Input::Command { origin, command })?;
-        self.settle()?;
-        let reply = self.replies.pop();
-        reply.ok_or_else(|| HotError::wrong("a command")(&"it has no reply"))
+        self.feed(Input::Command { origin, command })
     }
 
     fn feed(&mut self, input: Input) -> Result<(), HotError> {
@@ -188,7 +196,11 @@ struct Appending {
 
 impl Appending {
     fn new(configs: &[(&str, &str)]) -> Result<Self, HotError> {
-        let rig = Rig::new(configs)?;
+        Self::over(1, configs)
+    }
+
+    fn over(partitions: u32, configs: &[(&str, &str)]) -> Result<Self, HotError> {
+        let rig = Rig::new(partitions, configs)?;
         let batch = batches::batch(1, rig.now.wall.as_millis())?;
         let info = batches::info(&batch)?;
         Ok(Self { rig, batch, info })
@@ -200,22 +212,74 @@ pub(super) fn append(configs: &[(&str, &str)]) -> Result<Box<dyn Hot>, HotError>
     Ok(Box::new(Appending::new(configs)?))
 }
 
-impl Hot for Appending {
-    fn step(&mut self) -> Result<(), HotError> {
-        self.rig.now.instant = self.rig.now.instant.after(STEP);
+impl Appending {
+    fn command(&self, partition: u32) -> Command {
         let deadline = std::time::Duration::from_millis(DEADLINE_MS);
-        let reply = self.rig.ask(Command::Append(Append {
+        Command::Append(Append {
             topic: TopicKey::Name(TOPIC.to_owned()),
-            partition: PartitionId::new(0),
+            partition: PartitionId::new(partition),
             acks: Acks::All,
             deadline: self.rig.now.instant.after(deadline),
             batch: self.batch.clone(),
             info: self.info,
             inspect_bytes_max: 1 << 20,
-        }))?;
+        })
+    }
+}
+
+impl Hot for Appending {
+    fn step(&mut self) -> Result<(), HotError> {
+        self.rig.now.instant = self.rig.now.instant.after(STEP);
+        let command = self.command(0);
+        let reply = self.rig.ask(command)?;
         match reply {
             Reply::Appended(Ok(_)) => Ok(()),
             other => Err(unexpected("an append", &other)),
+        }
+    }
+}
+
+/// Appends of one round to partitions far from each other.
+struct Spread {
+    appending: Appending,
+    partitions: u32,
+    chosen: Prng,
+}
+
+/// [`SPREAD`] batches of 1 KiB, each to one of so many partitions, are answered together.
+pub(super) fn spread(partitions: u32) -> Result<Box<dyn Hot>, HotError> {
+    Ok(Box::new(Spread {
+        appending: Appending::over(partitions, &[])?,
+        partitions,
+        chosen: Prng::new(1),
+    }))
+}
+
+impl Hot for Spread {
+    fn step(&mut self) -> Result<(), HotError> {
+        let Self { appending, .. } = self;
+        appending.rig.now.instant = appending.rig.now.instant.after(STEP);
+        let commands: Vec<_> = (0..SPREAD)
+            .map(|_| {
+                let partition = self.chosen.next_u64() % u64::from(self.partitions);
+                appending.command(u32::try_from(partition).unwrap_or(0))
+            })
+            .collect();
+        appending.rig.shard.anticipate(commands.iter());
+        for command in commands {
+            appending.rig.send(command)?;
+        }
+        appending.rig.settle()?;
+        let replies = std::mem::take(&mut appending.rig.replies);
+        let is_good = |reply: &Reply| matches!(reply, Reply::Appended(Ok(_)));
+        match replies.iter().find(|reply| !is_good(reply)) {
+            Some(other) => Err(unexpected("an append", other)),
+            None if replies.len() == SPREAD => {
+                appending.rig.replies = replies;
+                appending.rig.replies.clear();
+                Ok(())
+            }
+            None => Err(HotError::wrong("appends")(&"not all have a reply")),
         }
     }
 }

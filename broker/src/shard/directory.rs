@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use model::ids::{PartitionId, TopicId, TopicPartition};
 use model::map::FastMap;
+use model::table::Table;
 use storage::LogId;
 
 use crate::partition::Partition;
@@ -16,10 +17,10 @@ use crate::partition::Partition;
 /// Partitions of one shard.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    partitions: FastMap<LogId, Partition>,
+    partitions: Table<LogId, Box<Partition>>,
     logs: BTreeMap<TopicPartition, LogId>,
     /// The same, for who asks for one: a search in the order of thousands costs several reads of memory.
-    by_name: FastMap<TopicPartition, LogId>,
+    by_name: FastMap<TopicId, Table<PartitionId, LogId>>,
     strays: BTreeMap<TopicPartition, LogId>,
 }
 
@@ -27,8 +28,14 @@ impl Directory {
     pub(super) fn insert(&mut self, partition: Partition) {
         self.strays.remove(&partition.tp);
         self.logs.insert(partition.tp, partition.log);
-        self.by_name.insert(partition.tp, partition.log);
-        let replaced = self.partitions.insert(partition.log, partition);
+        let TopicPartition {
+            topic,
+            partition: at,
+        } = partition.tp;
+        let of_topic = self.by_name.entry(topic).or_default();
+        of_topic.insert(at, partition.log);
+        let log = partition.log;
+        let replaced = self.partitions.insert(log, Box::new(partition));
         assert!(replaced.is_none(), "a log serves one partition");
     }
 
@@ -37,24 +44,35 @@ impl Directory {
         self.strays.insert(tp, log);
     }
 
+    /// Partitions served.
+    pub(super) fn len(&self) -> usize {
+        self.partitions.len()
+    }
+
     pub(super) fn log_of(&self, tp: TopicPartition) -> Option<LogId> {
-        self.by_name.get(&tp).copied()
+        self.by_name.get(&tp.topic)?.get(&tp.partition).copied()
     }
 
     pub(super) fn get(&self, log: LogId) -> Option<&Partition> {
-        self.partitions.get(&log)
+        self.partitions.get(&log).map(AsRef::as_ref)
     }
 
     pub(super) fn get_mut(&mut self, log: LogId) -> Option<&mut Partition> {
-        self.partitions.get_mut(&log)
+        self.partitions.get_mut(&log).map(AsMut::as_mut)
     }
 
     /// Takes a partition out; its log is the caller's to delete.
     pub(super) fn remove(&mut self, log: LogId) -> Option<Partition> {
         let partition = self.partitions.remove(&log)?;
-        self.logs.remove(&partition.tp);
-        self.by_name.remove(&partition.tp);
-        Some(partition)
+        let tp = partition.tp;
+        self.logs.remove(&tp);
+        if let Some(of_topic) = self.by_name.get_mut(&tp.topic) {
+            of_topic.remove(&tp.partition);
+            if of_topic.is_empty() {
+                self.by_name.remove(&tp.topic);
+            }
+        }
+        Some(*partition)
     }
 
     /// Logs of one topic, in partition order.

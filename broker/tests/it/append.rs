@@ -7,11 +7,11 @@
 
 use std::time::Duration;
 
-use api::Command;
 use api::command::{Acks, Append, OffsetQuery};
 use api::error::{AppendError, PartitionError};
 use api::metadata::TopicKey;
 use api::reply::Appended;
+use api::{Command, Origin, Reply};
 use broker::metadata::OFFSETS_TOPIC;
 use model::batch::{BatchBuilder, BatchInfo, Batches, NewRecord, stamp_max_timestamp};
 use model::ids::{PartitionId, TopicId};
@@ -336,4 +336,42 @@ fn a_failed_write_ends_the_shard_and_answers_nobody() {
     let origin = rig.send_append("t", one);
     assert!(rig.fatal.is_some());
     assert!(rig.appended(origin).is_none());
+}
+
+#[test]
+fn looking_ahead_among_many_partitions_changes_nothing() {
+    let mut rig = Rig::new();
+    rig.create_wide("t", 300);
+    rig.create("u", &[]);
+    let time = now_ms(&rig);
+    let to = |topic: &str, partition: u32| {
+        let mut append = append(&rig, topic, batch(time, 1));
+        append.partition = PartitionId::new(partition);
+        Command::Append(append)
+    };
+    let commands = vec![
+        to("t", 0),
+        to("t", 299),
+        to("t", 300),
+        to("missing", 0),
+        to("u", 0),
+        Command::Fetch(fetch("t", 1)),
+        to("t", 299),
+    ];
+    let before = format!("{:?}", rig.shard());
+    rig.shard().anticipate(commands.iter());
+    assert_eq!(format!("{:?}", rig.shard()), before);
+    let count = commands.len();
+    rig.crowd(commands);
+    assert_eq!(rig.replies.len(), count);
+    let mut bases: Vec<_> = rig.replies.iter().filter_map(base_of).collect();
+    bases.sort_unstable();
+    assert_eq!(bases, [0, 0, 0, 1], "each in its own log");
+}
+
+fn base_of((_, reply): &(Origin, Reply)) -> Option<u64> {
+    match reply {
+        Reply::Appended(Ok(appended)) => Some(appended.base_offset.get()),
+        _ => None,
+    }
 }

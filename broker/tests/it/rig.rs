@@ -252,7 +252,13 @@ impl Rig {
 
     fn feed(&mut self, input: Input) {
         let mut outcome = Ok(());
-        let heap = allocation_counter::measure(|| outcome = self.shard.handle(self.now, input));
+        let heap = allocation_counter::measure(|| {
+            // As the shell does.
+            if let Input::Command { command, .. } = &input {
+                self.shard.anticipate(std::iter::once(command));
+            }
+            outcome = self.shard.handle(self.now, input);
+        });
         self.allocations += heap.count_total;
         if let Err(fatal) = outcome {
             self.fatal = Some(fatal);

@@ -54,6 +54,32 @@ fn messages_reach_the_core_they_are_for() {
 }
 
 #[test]
+fn waiting_messages_can_be_looked_at_before_they_are_received() {
+    let mut ends = Mesh::with_slots(&wakers(2), 4);
+    let looked_at = |end: &mut Mesh, count| {
+        let waiting = end.waiting(0, count);
+        waiting.map_or(0, |waiting| waiting.commands().count())
+    };
+    assert_eq!(looked_at(&mut ends[1], 2), 0);
+    for index in 0..3 {
+        ends[0].send(ShardId::new(1), message(index));
+    }
+    assert_eq!(looked_at(&mut ends[1], 2), 2);
+    assert_eq!(looked_at(&mut ends[1], 9), 3);
+    assert_eq!(drain(&mut ends[1], 0), [0, 1, 2]);
+    // The next ones lie on both sides of the ring's end.
+    for index in 3..6 {
+        ends[0].send(ShardId::new(1), message(index));
+    }
+    assert_eq!(looked_at(&mut ends[1], 9), 3);
+    assert_eq!(drain(&mut ends[1], 0), [3, 4, 5]);
+    assert!(
+        ends[1].waiting(1, 9).is_none(),
+        "there is no link to oneself"
+    );
+}
+
+#[test]
 fn a_full_ring_overflows_in_order() {
     let mut ends = Mesh::with_slots(&wakers(2), 4);
     for index in 0..10 {

@@ -82,6 +82,12 @@ impl Tail {
         self.batches.push_back(batch);
     }
 
+    /// Reads the newest batch's entry, beside which the next one is written.
+    pub(crate) fn touch_newest(&self) -> u64 {
+        let newest = self.batches.back();
+        newest.map_or(0, |newest| newest.base.get() ^ newest.chain_after)
+    }
+
     /// Sum of the batch lengths.
     #[must_use]
     pub(crate) fn bytes(&self) -> usize {

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use model::map::FastMap;
 use model::offset::Offset;
 use model::prng::Prng;
+use model::table::Table;
 use model::time::Now;
 
 use super::arena::{Arena, Gather};
@@ -83,7 +83,7 @@ impl Store {
     ) -> Self {
         Self {
             prng,
-            logs: FastMap::default(),
+            logs: Table::default(),
             by_partition: BTreeMap::new(),
             next_log: 0,
             next_segment: 0,

@@ -104,7 +104,7 @@ fn a_lost_journal_file_moves_logs_to_where_no_lost_offset_can_be() {
     assert!(report.findings.iter().all(|found| found.severity != damage));
     let bounds = world.store.bounds(ids[0]).unwrap();
     assert_eq!((bounds.log_start, bounds.log_end), (base, base.next()));
-    assert!(world.store.logs[&ids[0]].holes.is_empty());
+    assert!(world.store.logs.get(&ids[0]).unwrap().holes.is_empty());
     assert_eq!(world.read_all(ids[0], base.get()).len(), 1);
     assert_eq!(end(&world, ids[1]), 1 << 48, "once, not at every start");
 }

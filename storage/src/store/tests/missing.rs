@@ -62,7 +62,7 @@ fn is_named(world: &World, path: &str) -> bool {
 #[test]
 fn a_missing_segment_is_named_until_the_log_start_passes() {
     let (mut world, id, path, _) = lost();
-    let hole = world.store.logs[&id].holes[0];
+    let hole = world.store.logs.get(&id).unwrap().holes[0];
     assert!(is_named(&world, &path));
     checkpoint(&mut world, id);
     assert!(is_named(&world, &path), "the checkpoint forgot it");
@@ -92,7 +92,7 @@ fn a_missing_segment_that_was_put_back_is_read_again() {
     world.disk.put(&path, contents);
     let (mut world, _) = world.restart(&mut Prng::new(1));
     assert_eq!(world.read_all(id, 0).len(), 12);
-    assert!(world.store.logs[&id].holes.is_empty());
+    assert!(world.store.logs.get(&id).unwrap().holes.is_empty());
     assert!(!is_named(&world, &path));
     let outcome = world.read_wait(id, 0, 1 << 20);
     let ReadOutcome::Ready { records, .. } = outcome else {
