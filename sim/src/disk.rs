@@ -3,7 +3,7 @@
 //! Owns: the durable contents, operations on their way, what a crash makes of them.
 //! Never: loses a write that was reported done.
 //! Invariants: an operation takes effect when it completes; a crash lets each operation on its way happen,
-//! not happen, or (a write) happen in part, sector by sector.
+//! not happen, or (a write, or the creation of a file) happen in part, sector by sector.
 //! Source: reliability.md 2.1, 3.2.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -165,8 +165,13 @@ impl SimDisk {
 
     fn perform(&mut self, shard: ShardId, op: FileOp) -> Result<IoOutcome, IoError> {
         match op {
-            FileOp::Create { file, path, len } => {
-                self.durable.create(&path, len)?;
+            FileOp::Create {
+                file,
+                path,
+                len,
+                head,
+            } => {
+                self.durable.lay_out(&path, len, &head)?;
                 self.open.insert((shard, file), path);
                 Ok(IoOutcome::Done { len })
             }
@@ -240,6 +245,15 @@ impl SimDisk {
                     position,
                     bytes,
                 } => self.tear(prng, &path, (position, &bytes)),
+                Pending::File(FileOp::Create {
+                    path, len, head, ..
+                }) if prng.chance(1, 3) => {
+                    let whole = (len, &head[..]);
+                    // It would have failed: the path exists.
+                    if self.durable.lay_out_in_part(&path, whole, prng).is_err() {
+                        continue;
+                    }
+                }
                 Pending::File(op) if prng.chance(1, 2) => drop(self.perform(shard, op)),
                 Pending::File(_) | Pending::Read { .. } | Pending::Lost => {}
             }

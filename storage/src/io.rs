@@ -7,6 +7,7 @@
 //! Source: architecture.md A3, reliability.md 2.1.
 
 use bytes::Bytes;
+use model::limits::BLOCK_BYTES;
 use smallvec::SmallVec;
 
 /// Correlates an [`Io`] with its completion.
@@ -16,6 +17,9 @@ pub struct IoId(pub u64);
 /// A file as the store names it; the shell maps it to a descriptor after `Create` or `Open`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey(pub u64);
+
+/// Bytes that a file gets at its start with its creation, at most: both copies of a segment's header.
+pub const HEAD_BYTES_MAX: usize = 2 * BLOCK_BYTES;
 
 /// Bytes of one write, in order. Small groups need no memory of their own for the list.
 pub type Pieces = SmallVec<[Bytes; 4]>;
@@ -60,8 +64,9 @@ pub enum Io {
 /// Operations on names and sizes; all durable (including directory entries) when reported done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileOp {
-    /// Create missing parent directories, create the file exclusively, fill it with `len` zero bytes,
-    /// flush it and its directory, open it as `file`.
+    /// Create missing parent directories, create the file exclusively, fill it with `head` and then zeros up to `len`,
+    /// flush it and its directory, open it as `file`. If power fails before that is reported done, any part of it may
+    /// be there: no file, one that is too short, one with its length and any sectors of `head`.
     Create {
         /// Key from now on.
         file: FileKey,
@@ -69,6 +74,8 @@ pub enum FileOp {
         path: String,
         /// Multiple of 4096.
         len: u64,
+        /// First bytes, at most [`HEAD_BYTES_MAX`] and at most `len`; what is known of them now.
+        head: Bytes,
     },
     /// Open an existing file as `file` (read and write, O_DIRECT). `IoOutcome::Done { len }` carries its length.
     Open {

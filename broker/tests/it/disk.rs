@@ -204,8 +204,13 @@ impl TestDisk {
     fn operate(&mut self, op: FileOp) -> Result<IoOutcome, IoError> {
         let mut length = 0;
         match op {
-            FileOp::Create { file, path, len } => {
-                self.files.create(&path, len)?;
+            FileOp::Create {
+                file,
+                path,
+                len,
+                head,
+            } => {
+                self.files.lay_out(&path, len, &head)?;
                 self.open.insert(file, path);
                 length = len;
             }

@@ -1,34 +1,30 @@
 //! The helper thread for names and sizes.
 //!
-//! Owns: every call that may wait inside the file system: create, fill, open, rename, unlink.
+//! Owns: every call that may wait inside the file system: create, lay out, open, rename, unlink.
 //! Never: is waited for by a data core.
 //! Invariants: what is reported done is durable, directory entries included, but for a cut; requests take effect in order of arrival.
 //! Source: reliability.md 2.1; runtime.md section 6.5; performance.md section 2 (unlink in steps).
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use crossbeam_channel::Sender;
-use model::limits::BLOCK_BYTES;
 use storage::{FileKey, FileOp, IoError, IoId, IoOutcome};
 
-#[cfg(test)]
-mod tests;
+mod growth;
 mod together;
 
 use super::io_error_of;
-use super::pool::AlignedBuffer;
 use crate::mailbox::MailSlot;
+use growth::Growth;
 use together::Helper;
 
 /// Requests that may wait; cores have few out at a time, so a full queue means a stuck file system.
 const REQUESTS_MAX: usize = 65_536;
-/// Bytes per write while a file is filled with zeros. After each of them the next durable write to the same file commits
-/// the file system's journal, so there should be few; a larger one delays the writes behind it for longer.
-const FILL_BYTES: usize = 2 << 20;
 /// Bytes cut off a large file per step before it is unlinked: unlinking 2 GiB at once holds up a
 /// neighbour's commits for tens of milliseconds (performance.md section 2).
 const CUT_BYTES: u64 = 64 << 20;
@@ -108,12 +104,14 @@ fn carry_out(root: &Path, request: &FileRequest) -> Result<Done, IoError> {
 fn attempt(root: &Path, op: &FileOp, target: &Target) -> io::Result<Done> {
     let done = |len| Ok((IoOutcome::Done { len }, None));
     match op {
-        FileOp::Create { file, path, len } => {
-            let opened = create(root, path, *len)?;
-            Ok((
-                IoOutcome::Done { len: *len },
-                Some((*file, Arc::new(opened))),
-            ))
+        FileOp::Create {
+            file,
+            path,
+            len,
+            head,
+        } => {
+            let opened = create(root, path, *len, head.clone())?;
+            Ok((IoOutcome::Done { len: *len }, Some((*file, opened))))
         }
         FileOp::Open { file, path } => {
             let opened = open(root, path)?;
@@ -186,40 +184,23 @@ fn open_direct(path: &Path, options: &mut std::fs::OpenOptions) -> io::Result<Fi
     }
 }
 
-/// Creates a file of `len` zero bytes exclusively, with its directories, durably.
-pub(super) fn create(root: &Path, path: &str, len: u64) -> io::Result<File> {
+/// Creates a file exclusively, with its directories, durably: `head`, and zeros up to `len`.
+pub(super) fn create(root: &Path, path: &str, len: u64, head: Bytes) -> io::Result<Arc<File>> {
     let path = resolve(root, path)?;
     create_directories(&path)?;
-    make(&path, len, |file| {
+    let mut growth = Growth::of_new(&path, len, head)?;
+    growth.lay_out();
+    growth.finish(|file| {
         file.sync_all()?;
         sync_parent(&path)
     })
 }
 
-/// Creates a file of `len` zero bytes exclusively, with its directories; the caller makes all of it durable.
-fn lay_out(root: &Path, path: &str, len: u64) -> io::Result<File> {
+/// Creates a file exclusively, with its directories. It is to be laid out, and all of it made durable.
+fn begin_create(root: &Path, path: &str, len: u64, head: Bytes) -> io::Result<Growth> {
     let path = resolve(root, path)?;
     path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-    make(&path, len, |_| Ok(()))
-}
-
-fn make(path: &Path, len: u64, finish: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
-    let file = if len.is_multiple_of(BLOCK_BYTES as u64) {
-        open_direct(path, File::options().create_new(true))?
-    } else {
-        // Small files of the control plane; direct I/O could not write their last bytes.
-        File::options()
-            .create_new(true)
-            .read(true)
-            .write(true)
-            .open(path)?
-    };
-    let made = fill(&file, len).and_then(|()| finish(&file));
-    if made.is_err() {
-        // Do not leave a file behind that the next attempt would trip over.
-        drop(std::fs::remove_file(path));
-    }
-    made.map(|()| file)
+    Growth::of_new(&path, len, head)
 }
 
 /// Creates the missing directories above `path`, durably.
@@ -256,57 +237,10 @@ fn open(root: &Path, path: &str) -> io::Result<File> {
 }
 
 /// Writes zeros from the present end to `len`, then flushes.
-fn extend(file: &File, len: u64) -> io::Result<()> {
-    fill(file, len)?;
-    file.sync_all()
-}
-
-/// Writes zeros from the present end to `len`; a file that cannot be filled keeps its length.
-fn fill(file: &File, len: u64) -> io::Result<()> {
-    let position = file.metadata()?.len();
-    if position >= len {
-        return Ok(());
-    }
-    reserve(file, position, len)?;
-    let filled = write_zeros(file, position, len);
-    if filled.is_err() {
-        // What has the length but was not filled would be taken for filled by the next attempt.
-        drop(file.set_len(position));
-    }
-    filled
-}
-
-/// Gives the file its length and, where the file system can, its place on the device, so that it lies in few extents.
-/// A write behind the end shuts every other writer of the file out until it is on the device; one inside does not.
-fn reserve(file: &File, position: u64, len: u64) -> io::Result<()> {
-    let keep = rustix::fs::FallocateFlags::KEEP_SIZE;
-    match rustix::fs::fallocate(file, keep, position, len - position) {
-        Ok(()) => file.set_len(len),
-        // A file system without it fills as it goes: a length without a place could run out of space while it is filled.
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-fn write_zeros(file: &File, mut position: u64, len: u64) -> io::Result<()> {
-    let wanted = usize::try_from(len.saturating_sub(position)).unwrap_or(usize::MAX);
-    let zeros = zeros(wanted);
-    while position < len {
-        let step = usize::try_from(len - position)
-            .unwrap_or(usize::MAX)
-            .min(zeros.len());
-        let chunk = zeros.bytes().get(..step).unwrap_or_default();
-        file.write_all_at(chunk, position)?;
-        position += step as u64;
-    }
-    Ok(())
-}
-
-/// Zeros for writes of as many bytes as are wanted, or of as many as one should have.
-fn zeros(wanted: usize) -> AlignedBuffer {
-    let huge = (wanted >= FILL_BYTES).then(AlignedBuffer::huge);
-    huge.flatten()
-        .unwrap_or_else(|| AlignedBuffer::zeroed(wanted.min(FILL_BYTES)))
+fn extend(file: &Arc<File>, len: u64) -> io::Result<()> {
+    let mut growth = Growth::of_open(file, len)?;
+    growth.lay_out();
+    growth.finish(File::sync_all).map(drop)
 }
 
 /// Writes a file whole under a temporary name, then renames it.

@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use rustix::fs::Advice;
 use storage::IoError;
 use storage::exec::{DirEntry, Disk};
@@ -215,7 +216,7 @@ impl Disk for FsDisk {
     fn create(&mut self, path: &str, len: u64) -> Result<(), IoError> {
         self.check_access()?;
         self.forget(path);
-        create(&self.root, path, len)
+        create(&self.root, path, len, Bytes::new())
             .map(drop)
             .map_err(|error| io_error_of(&error))
     }

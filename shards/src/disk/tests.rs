@@ -3,6 +3,7 @@
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use model::time::Instant;
 use storage::{FileKey, FileOp, Io, IoError, IoId, IoOutcome};
 
@@ -95,6 +96,7 @@ fn create(path: &str, len: u64) -> FileOp {
         file: FileKey(1),
         path: path.to_owned(),
         len,
+        head: Bytes::new(),
     }
 }
 
@@ -121,6 +123,7 @@ fn a_created_file_is_full_of_zeros_and_open() {
         file: FileKey(2),
         path: "p/topic/0/a.seg".to_owned(),
         len: 4096,
+        head: Bytes::new(),
     });
     assert!(matches!(
         again,
@@ -132,10 +135,7 @@ fn a_created_file_is_full_of_zeros_and_open() {
 fn pieces_are_written_back_to_back_and_padded() {
     let mut desk = Desk::new();
     desk.file(create("file", 16384));
-    let pieces = vec![
-        bytes::Bytes::from_static(b"one"),
-        bytes::Bytes::from_static(b"two"),
-    ];
+    let pieces = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
     let write = Io::Write {
         id: IoId(1),
         file: FileKey(1),
@@ -307,7 +307,24 @@ fn all(desk: &mut Desk, ops: Vec<FileOp>) -> Vec<IoOutcome> {
 
 fn create_numbered(number: u64, path: String) -> FileOp {
     let (file, len) = (FileKey(number), 8_192);
-    FileOp::Create { file, path, len }
+    FileOp::Create {
+        file,
+        path,
+        len,
+        head: numbered_head(number),
+    }
+}
+
+fn numbered_head(number: u64) -> Bytes {
+    let byte = u8::try_from(number % 251).unwrap() + 1;
+    Bytes::from(vec![byte; 4_096])
+}
+
+/// What a file with this number holds.
+fn numbered(number: u64, len: usize) -> Vec<u8> {
+    let mut contents = numbered_head(number).to_vec();
+    contents.resize(len, 0);
+    contents
 }
 
 #[test]
@@ -326,7 +343,7 @@ fn many_new_files_are_all_there_and_open_and_one_that_fails_fails_alone() {
             continue;
         }
         assert!(matches!(outcome, IoOutcome::Done { len: 8_192 }));
-        assert_eq!(std::fs::read(path).unwrap(), [0; 8_192]);
+        assert!(std::fs::read(path).unwrap() == numbered(number as u64, 8_192));
     }
 }
 
@@ -355,5 +372,5 @@ fn files_that_grow_are_not_overtaken_by_what_is_asked_after_them() {
     let is_long = |outcome: &IoOutcome| matches!(outcome, IoOutcome::Done { len: 16_384 });
     assert!(outcomes.iter().all(is_long), "{outcomes:?}");
     let grown = std::fs::read(desk.directory.path().join("p/0.seg")).unwrap();
-    assert_eq!(grown, [0; 16_384]);
+    assert!(grown == numbered(0, 16_384));
 }

@@ -203,6 +203,7 @@ impl EchoMachine {
             file: FILE,
             path,
             len: FILE_BYTES,
+            head: Bytes::new(),
         };
         let outputs = VecDeque::from([Output::Io(Io::File {
             id: IoId(0),

@@ -9,9 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::limits::BLOCK_BYTES;
+use model::prng::Prng;
 
 use super::{DirEntry, Disk};
 use crate::io::IoError;
+
+/// The unit that a device writes whole or not at all.
+const SECTOR_BYTES: usize = 512;
 
 /// errno of a call that makes no sense for the present files (`EINVAL`).
 const EINVAL: i32 = 22;
@@ -56,6 +60,44 @@ impl MemoryDisk {
     pub fn put(&mut self, path: &str, contents: Vec<u8>) {
         self.forget_unreadable(path);
         self.files.insert(path.to_owned(), contents);
+    }
+
+    /// Creates a file of `len` bytes that begins with `head`; the rest is zero.
+    ///
+    /// # Errors
+    /// It exists, or `head` is longer than the file.
+    pub fn lay_out(&mut self, path: &str, len: u64, head: &[u8]) -> Result<(), IoError> {
+        self.create(path, len)?;
+        self.write(path, 0, head)
+    }
+
+    /// Leaves what a loss of power may leave of [`Self::lay_out`]: a file of any length up to `len`, often none or all of
+    /// it, with any sectors of `head`.
+    ///
+    /// # Errors
+    /// As [`Self::lay_out`].
+    pub fn lay_out_in_part(
+        &mut self,
+        path: &str,
+        (len, head): (u64, &[u8]),
+        prng: &mut Prng,
+    ) -> Result<(), IoError> {
+        let block = BLOCK_BYTES as u64;
+        let len = match prng.below(4) {
+            0 => 0,
+            1 => prng.below(len / block + 1) * block,
+            _ => len,
+        };
+        self.create(path, len)?;
+        let fate = prng.below(3);
+        for (index, sector) in head.chunks(SECTOR_BYTES).enumerate() {
+            let at = (index * SECTOR_BYTES) as u64;
+            let survives = fate == 0 || (fate == 1 && prng.chance(1, 2));
+            if survives && at + sector.len() as u64 <= len {
+                self.write(path, at, sector)?;
+            }
+        }
+        Ok(())
     }
 
     /// Flips one bit of the byte at `position`; true if there is such a byte.

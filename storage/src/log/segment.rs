@@ -17,10 +17,8 @@ use crate::store::outbox::SegmentKey;
 transitions! {
     /// Life of a segment in this process.
     pub enum SegmentPhase {
-        /// The file is being created and zeroed.
-        Creating => [Heading],
-        /// Its header is being written.
-        Heading => [Registering],
+        /// The file is being created, with its header, and zeroed.
+        Creating => [Registering],
         /// Its manifest record is on the way (I5).
         Registering => [Active],
         /// Groups may be written.

@@ -6,6 +6,7 @@
 //! retired only when segments cover every log in it and the newest witnesses lie in later files.
 //! Source: reliability.md 2.2 to 2.4, performance.md section 2.
 
+use bytes::Bytes;
 use model::limits::BLOCK_BYTES;
 use model::offset::Offset;
 use model::time::Now;
@@ -495,6 +496,8 @@ impl Store {
                 file: key,
                 path,
                 len,
+                // What its header says is known when it becomes present.
+                head: Bytes::new(),
             },
         );
     }

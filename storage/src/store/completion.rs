@@ -59,9 +59,7 @@ impl Store {
             Purpose::JournalHead(_) | Purpose::JournalGroup(_) => {
                 self.complete_write(now, purpose, &outcome)?;
             }
-            Purpose::SegmentHead(..) | Purpose::SegmentGroup(..) => {
-                self.complete_write(now, purpose, &outcome)?;
-            }
+            Purpose::SegmentGroup(..) => self.complete_write(now, purpose, &outcome)?,
         }
         self.run_follow_ups(now);
         Ok(())
@@ -124,10 +122,6 @@ impl Store {
             Purpose::ManifestOpen => self.manifest.opened(),
             Purpose::ManifestHead(_) => self.manifest.filled(&mut self.outbox),
             Purpose::ManifestGroup => self.manifest.written(&mut self.outbox),
-            Purpose::SegmentHead(at, file) => {
-                self.end_file_use(file);
-                self.segment_headed(at, file);
-            }
             Purpose::SegmentGroup(at, file, number) => {
                 self.end_file_use(file);
                 self.segment_written(now, at, number);

@@ -180,7 +180,7 @@ impl Log {
 impl Segment {
     fn checkpoint(&self, log: LogId, records: &mut Vec<Record>) {
         let is_named = match self.phase {
-            SegmentPhase::Creating | SegmentPhase::Heading => false,
+            SegmentPhase::Creating => false,
             SegmentPhase::Registering | SegmentPhase::Active => true,
             SegmentPhase::Sealing | SegmentPhase::Sealed => true,
         };

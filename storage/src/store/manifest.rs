@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use model::ids::ShardId;
 use model::limits::BLOCK_BYTES;
 use model::offset::Offset;
@@ -348,6 +349,8 @@ impl Manifest {
                 file: key,
                 path,
                 len,
+                // It is written with the checkpoint.
+                head: Bytes::new(),
             },
         );
     }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use model::map::FastMap;
 
-use crate::io::{FileKey, FileOp, Io, IoId, Pieces};
+use crate::io::{FileKey, FileOp, HEAD_BYTES_MAX, Io, IoId, Pieces};
 use crate::store::LogId;
 use crate::store::arena::Drafts;
 
@@ -42,10 +42,8 @@ pub(crate) enum Purpose {
     ManifestHead(FileKey),
     /// A group of manifest records.
     ManifestGroup,
-    /// A segment file is created.
+    /// A segment file is created, with its header.
     SegmentCreate(SegmentAt),
-    /// It gets its header.
-    SegmentHead(SegmentAt, FileKey),
     /// A group is written to it; the number is the group's in the segment.
     SegmentGroup(SegmentAt, FileKey, u64),
     /// It gets longer.
@@ -137,6 +135,13 @@ impl Outbox {
 
     /// Queues a file operation.
     pub(crate) fn file(&mut self, purpose: Purpose, op: FileOp) {
+        if let FileOp::Create { len, head, .. } = &op {
+            let head = head.len();
+            assert!(
+                head <= HEAD_BYTES_MAX && head as u64 <= *len,
+                "a head of {head} bytes"
+            );
+        }
         let id = self.id(purpose);
         self.queue.push_back(Io::File { id, op });
     }

@@ -2,8 +2,8 @@
 //!
 //! Owns: every step of a segment from nothing to sealed.
 //! Never: writes groups; `flush` does.
-//! Invariants: I2, I5: a segment takes groups only after file, header and manifest record are durable, in
-//! this order; the record that seals one segment is queued before the record that adds the next.
+//! Invariants: I2, I5: a segment takes groups only after file and header, which come into being together, and then the
+//! manifest record are durable; the record that seals one segment is queued before the record that adds the next.
 //! Source: reliability.md 2.2 (preallocation by demand), 2.3.
 
 use model::ids::TopicPartition;
@@ -18,7 +18,7 @@ use crate::format::layout::{index_path, segment_path};
 use crate::format::manifest::Record;
 use crate::format::segment::{FIRST_GROUP_POSITION, GROUP_HEADER_BYTES, SegmentHeader};
 use crate::format::{FLAG_END_KEPT, Uid, round_up};
-use crate::io::{FileKey, FileOp, Pieces};
+use crate::io::{FileKey, FileOp};
 use crate::log::index::SparseIndex;
 use crate::log::segment::{Segment, SegmentPhase};
 use crate::log::state::Log;
@@ -69,7 +69,7 @@ impl Store {
             segment: newest.key,
         };
         match newest.phase {
-            SegmentPhase::Creating | SegmentPhase::Heading | SegmentPhase::Registering => {}
+            SegmentPhase::Creating | SegmentPhase::Registering => {}
             SegmentPhase::Active if newest.file.is_none() => self.open_segment(at),
             SegmentPhase::Active if log.must_roll(now) => self.end_segment(now, id),
             SegmentPhase::Active => self.extend_for_next(now, at),
@@ -90,23 +90,22 @@ impl Store {
         let uid = self.prng.bytes16();
         let key = SegmentKey(self.next_segment);
         self.next_segment += 1;
-        let (extent_min, extent_max) = self.config.extent_bytes;
+        let extents = self.config.extent_bytes;
         let Some(log) = self.logs.get_mut(&id) else {
             return;
         };
-        let waiting = log.unflushed_bytes as u64 * 2;
-        let wanted = waiting.max(log.write_rate(now) * EXTENT_SECONDS);
-        let extent = wanted.clamp(extent_min, extent_max.min(FIRST_EXTENT_BYTES_MAX));
-        let extent = extent
-            .min(log.config.segment_bytes)
-            .max(log.next_group_bytes());
-        // The last block stays as it is: a file that ends with a group was cut.
-        let len = (FIRST_GROUP_POSITION + extent + BLOCK).next_multiple_of(BLOCK);
+        let len = log.first_len(now, extents);
         let base = log.flushing_upto;
-        let path = segment_path(log.partition, base, &uid);
         let mut index = SparseIndex::new(base, FIRST_GROUP_POSITION);
         index.reserve(len);
-        let partition = log.partition;
+        let header = SegmentHeader {
+            uid,
+            tp: log.partition,
+            base,
+            created_ms: now.wall.as_millis(),
+            log: id,
+            flags: FLAG_END_KEPT,
+        };
         log.segments.push_back(Segment {
             key,
             uid,
@@ -129,27 +128,39 @@ impl Store {
             index: Some(index),
             is_index_loading: false,
             created: now.instant,
-            created_ms: now.wall.as_millis(),
+            created_ms: header.created_ms,
             chain: log.flushing_chain,
             rate_from: (FIRST_GROUP_POSITION, now.instant),
         });
-        let file = self.outbox.file_key();
         let at = SegmentAt {
             log: id,
             segment: key,
         };
+        self.create_file(at, len, &header);
+    }
+
+    /// Asks for the file of a new segment, with both copies of its header.
+    fn create_file(&mut self, at: SegmentAt, len: u64, header: &SegmentHeader) {
+        let file = self.outbox.file_key();
         let opening = Opening {
             file,
-            partition,
-            base,
-            uid,
+            partition: header.tp,
+            base: header.base,
+            uid: header.uid,
         };
+        let path = opening.path();
         self.opening.insert(at, opening);
         self.creates_under_way += 1;
-        self.outbox.file(
-            Purpose::SegmentCreate(at),
-            FileOp::Create { file, path, len },
-        );
+        header.encode_into(&mut self.header);
+        let block = self.header.as_slice();
+        let head = self.outbox.draft(&[block, block]);
+        let create = FileOp::Create {
+            file,
+            path,
+            len,
+            head,
+        };
+        self.outbox.file(Purpose::SegmentCreate(at), create);
     }
 
     fn queue_create(&mut self, id: LogId) {
@@ -178,7 +189,7 @@ impl Store {
         }
     }
 
-    /// The file exists, zeroed: it gets its header.
+    /// The file exists, zeroed and with its header, durably: the manifest may name it.
     pub(super) fn segment_created(&mut self, at: SegmentAt) {
         let Some(opening) = self.opening.remove(&at) else {
             return;
@@ -190,40 +201,11 @@ impl Store {
             self.outbox.file(Purpose::Cleanup, FileOp::Remove { path });
             return;
         };
-        let partition = log.partition;
         let Some(segment) = log.segment_mut(at.segment) else {
             return;
         };
-        segment.phase.become_next(SegmentPhase::Heading);
-        segment.file = Some(file);
-        let header = SegmentHeader {
-            uid: segment.uid,
-            tp: partition,
-            base: segment.base,
-            created_ms: segment.created_ms,
-            log: at.log,
-            flags: FLAG_END_KEPT,
-        };
-        header.encode_into(&mut self.header);
-        let block = self.header.as_slice();
-        let pieces = Pieces::from_iter([self.outbox.draft(&[block, block])]);
-        self.open_files.insert(file, at);
-        // One use for the header, one until the first group: else a store with many logs would close the
-        // file before its turn comes, again and again.
-        self.open_files.begin_use(file);
-        self.open_files.begin_use(file);
-        self.outbox
-            .write(Purpose::SegmentHead(at, file), (file, 0), pieces, 2 * 4_096);
-        self.close_surplus_files();
-    }
-
-    /// The header is durable: the manifest may name the segment.
-    pub(super) fn segment_headed(&mut self, at: SegmentAt, file: FileKey) {
-        let log = self.logs.get_mut(&at.log);
-        let Some(segment) = log.and_then(|log| log.segment_mut(at.segment)) else {
-            return self.end_file_use(file);
-        };
         segment.phase.become_next(SegmentPhase::Registering);
+        segment.file = Some(file);
         let record = Record::SegmentAdd {
             log: at.log,
             uid: segment.uid,
@@ -232,6 +214,11 @@ impl Store {
         };
         self.manifest
             .push_then(record, Then::SegmentReady(at, file));
+        self.open_files.insert(file, at);
+        // In use until the first group: else a store with many logs would close the file before its turn comes, again and
+        // again.
+        self.open_files.begin_use(file);
+        self.close_surplus_files();
     }
 
     /// The manifest names the segment: groups may be written.
@@ -547,6 +534,18 @@ impl Log {
         next.map_or(0, |batch| {
             round_up(GROUP_HEADER_BYTES + batch.bytes.len()) as u64
         })
+    }
+
+    /// Bytes of a new segment file: what waits and what comes soon, between the two sizes of an extent.
+    fn first_len(&self, now: Now, (extent_min, extent_max): (u64, u64)) -> u64 {
+        let waiting = self.unflushed_bytes as u64 * 2;
+        let wanted = waiting.max(self.write_rate(now) * EXTENT_SECONDS);
+        let extent = wanted.clamp(extent_min, extent_max.min(FIRST_EXTENT_BYTES_MAX));
+        let extent = extent
+            .min(self.config.segment_bytes)
+            .max(self.next_group_bytes());
+        // The last block stays as it is: a file that ends with a group was cut.
+        (FIRST_GROUP_POSITION + extent + BLOCK).next_multiple_of(BLOCK)
     }
 
     /// Bytes per second written to the newest segment lately.

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 use storage::{FileOp, IoError, IoOutcome};
 
-use super::{Done, FileDone, FileRequest, Target, carry_out, fill, lay_out, resolve};
+use super::growth::Growth;
+use super::{Done, FileDone, FileRequest, Target, begin_create, carry_out};
 use crate::disk::io_error_of;
 use crate::mailbox::Letter;
 
@@ -75,7 +76,7 @@ impl Helper {
     fn grow(&self, requests: Vec<FileRequest>) {
         match &self.whole {
             Some(directory) if requests.len() >= TOGETHER_MIN => {
-                self.grow_together(directory, requests);
+                grow_together((&self.root, directory), requests);
             }
             _ => requests
                 .into_iter()
@@ -87,23 +88,28 @@ impl Helper {
         let done = carry_out(&self.root, &request);
         answer(request, done);
     }
+}
 
-    fn grow_together(&self, directory: &File, requests: Vec<FileRequest>) {
-        let begun: Vec<_> = requests
-            .into_iter()
-            .map(|request| {
-                let done = begin(&self.root, &request).map_err(|error| io_error_of(&error));
-                (request, done)
-            })
-            .collect();
-        let flushed = rustix::fs::syncfs(directory).map_err(|errno| io_error_of(&errno.into()));
-        for (request, done) in begun {
-            if let (Ok(_), Err(_), FileOp::Create { path, .. }) = (&done, &flushed, &request.op) {
-                // The next attempt must not trip over it.
-                drop(resolve(&self.root, path).and_then(std::fs::remove_file));
+/// Has all files made and written, and then flushes the file system that has `directory`.
+fn grow_together((root, directory): (&Path, &File), requests: Vec<FileRequest>) {
+    let begun: Vec<_> = requests
+        .into_iter()
+        .map(|request| {
+            let mut growth = begin(root, &request);
+            if let Ok(growth) = &mut growth {
+                growth.lay_out();
             }
-            answer(request, done.and_then(|done| flushed.map(|()| done)));
-        }
+            (request, growth)
+        })
+        .collect();
+    let flushed = rustix::fs::syncfs(directory);
+    for (request, growth) in begun {
+        let done = growth.and_then(|growth| {
+            let len = growth.len();
+            let file = growth.finish(|_| flushed.map_err(io::Error::from))?;
+            Ok(grown(&request.op, len, file))
+        });
+        answer(request, done.map_err(|error| io_error_of(&error)));
     }
 }
 
@@ -112,25 +118,31 @@ fn is_flushed_whole(directory: &File) -> bool {
     kind.is_ok_and(|kind| kind.is_ok_and(|kind| WHOLE.contains(&kind)))
 }
 
-/// Does everything but the flush.
-fn begin(root: &Path, request: &FileRequest) -> io::Result<Done> {
+/// Makes the file, or takes the one that is to grow.
+fn begin(root: &Path, request: &FileRequest) -> io::Result<Growth> {
     match (&request.op, &request.target) {
-        (FileOp::Create { file, path, len }, _) => {
-            let opened = lay_out(root, path, *len)?;
-            Ok((
-                IoOutcome::Done { len: *len },
-                Some((*file, Arc::new(opened))),
-            ))
-        }
-        (FileOp::Extend { len, .. }, Target::Open(file)) => {
-            fill(file, *len)?;
-            Ok((IoOutcome::Done { len: *len }, None))
-        }
+        (
+            FileOp::Create {
+                path, len, head, ..
+            },
+            _,
+        ) => begin_create(root, path, *len, head.clone()),
+        (FileOp::Extend { len, .. }, Target::Open(file)) => Growth::of_open(file, *len),
         (op, _) => {
             let message = format!("{op:?} does not make a file grow");
             Err(io::Error::other(message))
         }
     }
+}
+
+/// What is said of a file that was laid out and is durable.
+fn grown(op: &FileOp, len: u64, file: Arc<File>) -> Done {
+    let opened = if let FileOp::Create { file: key, .. } = op {
+        Some((*key, file))
+    } else {
+        None
+    };
+    (IoOutcome::Done { len }, opened)
 }
 
 fn answer(request: FileRequest, done: Result<Done, IoError>) {

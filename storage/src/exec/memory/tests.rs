@@ -1,5 +1,7 @@
 //! The disk in memory behaves as the trait says.
 
+use model::prng::Prng;
+
 use super::MemoryDisk;
 use crate::exec::Disk;
 use crate::io::IoError;
@@ -107,4 +109,36 @@ fn bad_sectors_go_with_the_file_that_has_them() {
     disk.remove("b").unwrap();
     disk.create("b", 8_192).unwrap();
     assert!(disk.read("b", 4_096, 4_096).is_ok());
+}
+
+#[test]
+fn a_file_that_is_laid_out_begins_with_its_head() {
+    let mut disk = MemoryDisk::new();
+    disk.lay_out("f", 8_192, b"head").unwrap();
+    let contents = disk.contents("f").unwrap();
+    assert_eq!((contents.len(), &contents[..5]), (8_192, &b"head\0"[..]));
+    assert!(disk.lay_out("f", 8_192, b"").is_err(), "it exists");
+    assert!(disk.lay_out("g", 4, b"longer").is_err());
+}
+
+#[test]
+fn a_creation_that_power_cut_off_leaves_every_kind_of_file() {
+    let mut prng = Prng::new(1);
+    let (mut without, mut torn, mut whole, mut short) = (0, 0, 0, 0);
+    for _ in 0..200 {
+        let mut disk = MemoryDisk::new();
+        let head = [7; 8_192];
+        disk.lay_out_in_part("f", (65_536, &head), &mut prng)
+            .unwrap();
+        let contents = disk.contents("f").unwrap();
+        assert!(contents.len() <= 65_536 && contents.len().is_multiple_of(4_096));
+        assert!(contents.iter().skip(8_192).all(|byte| *byte == 0));
+        let written = contents.iter().filter(|byte| **byte == 7).count();
+        assert!(written.is_multiple_of(512));
+        short += usize::from(contents.len() < 65_536);
+        without += usize::from(written == 0);
+        whole += usize::from(written == 8_192);
+        torn += usize::from((1..8_192).contains(&written));
+    }
+    assert!(without > 9 && torn > 9 && whole > 9 && short > 9);
 }

@@ -4,7 +4,10 @@ use model::batch::BatchInfo;
 use model::offset::{LeaderEpoch, Offset};
 use model::prng::Prng;
 
-use super::world::{World, batch, partition, small_config};
+use super::world::{EPOCH_MS, World, batch, partition, small_config};
+use crate::exec::{Finding, Severity, recover};
+use crate::format::FLAG_END_KEPT;
+use crate::format::segment::SegmentHeader;
 use crate::log::{Admit, Durability, LogConfig};
 use crate::store::{LogId, StoreConfig};
 
@@ -178,10 +181,8 @@ fn idempotent(sequence: u32) -> (bytes::BytesMut, BatchInfo) {
         epoch: ProducerEpoch::new(2),
         base_sequence: Some(BatchSequence::new(sequence)),
     };
-    let mut builder = BatchBuilder::new(super::world::EPOCH_MS).producer(producer);
-    builder
-        .push(&NewRecord::value(super::world::EPOCH_MS, b"v"))
-        .unwrap();
+    let mut builder = BatchBuilder::new(EPOCH_MS).producer(producer);
+    builder.push(&NewRecord::value(EPOCH_MS, b"v")).unwrap();
     let bytes = builder.build();
     let info = BatchInfo::parse(&bytes).unwrap();
     (bytes, info)
@@ -327,7 +328,7 @@ fn rot_in_an_acknowledged_idle_segment_is_damage_and_not_a_torn_tail() {
         report
             .findings
             .iter()
-            .any(|f| f.severity == crate::exec::Severity::Damage)
+            .any(|f| f.severity == Severity::Damage)
     );
     assert_eq!(world.store.bounds(idle).unwrap().log_end, Offset::new(3));
 }
@@ -349,7 +350,7 @@ fn recycled_journal_files_do_not_bring_old_groups_back() {
         }
         let acked: Vec<u64> = ids.iter().map(|id| world.flushed(*id)).collect();
         let (mut world, report) = world.restart(&mut prng);
-        let is_damage = |f: &&crate::exec::Finding| f.severity == crate::exec::Severity::Damage;
+        let is_damage = |f: &&Finding| f.severity == Severity::Damage;
         assert_eq!(report.findings.iter().find(is_damage), None);
         for (id, acked) in ids.iter().zip(acked) {
             assert!(world.visible(*id) >= acked);
@@ -374,4 +375,65 @@ fn nothing_expires_before_the_broker_says_how_long_records_are_kept() {
     world.pass_ms(5_000);
     assert_eq!(world.store.bounds(id).unwrap().log_start, Offset::ZERO);
     assert_eq!(world.read_all(id, 0).len(), 1);
+}
+
+/// One log whose large batch waits for its first segment, of which the creation was asked for.
+fn waiting_for_its_first_segment() -> (World, LogId) {
+    let mut world = World::new();
+    let id = world.log(0);
+    world.append(id, 1, 100);
+    world.settle();
+    world.append(id, 1, 3 << 20);
+    world.settle_but_segments();
+    assert_eq!(world.segments_asked_for(), 1);
+    (world, id)
+}
+
+#[test]
+fn a_segment_is_created_with_its_header_and_takes_groups_after_its_record() {
+    let (mut world, id) = waiting_for_its_first_segment();
+    assert_eq!(world.visible(id), 1);
+    assert_eq!(world.writes_to(".seg"), 0);
+    world.settle();
+    assert_eq!(world.visible(id), 2);
+    assert_eq!(world.writes_to(".seg"), 2, "one group for each batch");
+    let files = world.disk.files();
+    let (path, _) = files
+        .iter()
+        .find(|(path, _)| path.ends_with(".seg"))
+        .unwrap();
+    let contents = world.disk.contents(path).unwrap();
+    for copy in [&contents[..4_096], &contents[4_096..8_192]] {
+        let header = SegmentHeader::decode(copy).unwrap();
+        assert_eq!((header.log, header.tp), (id, partition(0)));
+        assert_eq!(header.flags & FLAG_END_KEPT, FLAG_END_KEPT);
+    }
+}
+
+#[test]
+fn what_is_left_of_a_segment_that_was_not_answered_is_removed_and_costs_nothing() {
+    let is_segment = |(path, _): &(String, u64)| path.ends_with(".seg");
+    let mut left = 0;
+    for seed in 0..60 {
+        let (world, id) = waiting_for_its_first_segment();
+        let now = world.now;
+        let mut disk = world.lose_power(&mut Prng::new(seed));
+        left += usize::from(disk.files().iter().any(is_segment));
+        let config = StoreConfig {
+            seed: seed + 2,
+            ..small_config()
+        };
+        let recovered = recover(&mut disk, config.shard, EPOCH_MS).unwrap();
+        assert!(!disk.files().iter().any(is_segment), "seed {seed}");
+        let findings = &recovered.report.findings;
+        let is_harmless = |finding: &Finding| finding.severity != Severity::Damage;
+        assert!(findings.iter().all(is_harmless), "{seed}: {findings:?}");
+        let mut world = World::over(disk, config, recovered, now);
+        assert_eq!(world.visible(id), 1, "the second was not acknowledged");
+        world.append(id, 1, 3 << 20);
+        world.settle();
+        let (mut world, _) = world.restart(&mut Prng::new(seed));
+        assert_eq!(world.read_all(id, 0).len(), 2);
+    }
+    assert!(left > 20, "{left} times something was left");
 }

@@ -331,11 +331,16 @@ impl World {
 
     fn perform_file(&mut self, op: FileOp) -> IoOutcome {
         match op {
-            FileOp::Create { file, path, len } => {
+            FileOp::Create {
+                file,
+                path,
+                len,
+                head,
+            } => {
                 if !self.has_room_for(len) {
                     return IoOutcome::Failed(IoError::NoSpace);
                 }
-                self.disk.create(&path, len).unwrap();
+                self.disk.lay_out(&path, len, &head).unwrap();
                 assert!(self.paths.insert(file, path).is_none());
                 IoOutcome::Done { len }
             }
@@ -423,7 +428,7 @@ impl World {
         (world, report)
     }
 
-    /// Loses power: each write under way is lost, done, or torn; file operations are lost or done.
+    /// Loses power: each write and each creation under way is lost, done, or torn; other file operations are lost or done.
     pub(super) fn lose_power(mut self, prng: &mut Prng) -> MemoryDisk {
         while let Some(io) = self.pending.pop_front() {
             match (io, prng.below(3)) {
@@ -446,6 +451,19 @@ impl World {
                         let at = position + 512 * sector as u64;
                         self.disk.write(&path, at, part).unwrap();
                     }
+                }
+                (
+                    Io::File {
+                        op:
+                            FileOp::Create {
+                                path, len, head, ..
+                            },
+                        ..
+                    },
+                    1,
+                ) if self.has_room_for(len) => {
+                    let whole = (len, &head[..]);
+                    self.disk.lay_out_in_part(&path, whole, prng).unwrap();
                 }
                 (io, _) => {
                     self.perform(io);

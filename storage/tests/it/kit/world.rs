@@ -151,6 +151,19 @@ impl World {
                     },
                     1,
                 ) => self.tear((file, position), &padded(&pieces, len), prng),
+                (
+                    Io::File {
+                        op:
+                            FileOp::Create {
+                                path, len, head, ..
+                            },
+                        ..
+                    },
+                    1,
+                ) => {
+                    let whole = (len, &head[..]);
+                    self.disk.lay_out_in_part(&path, whole, prng).unwrap();
+                }
                 (io, _) => {
                     self.perform(io);
                 }
@@ -204,8 +217,13 @@ impl World {
 
     fn perform_file(&mut self, op: FileOp) -> IoOutcome {
         match op {
-            FileOp::Create { file, path, len } => {
-                self.disk.create(&path, len).unwrap();
+            FileOp::Create {
+                file,
+                path,
+                len,
+                head,
+            } => {
+                self.disk.lay_out(&path, len, &head).unwrap();
                 self.paths.insert(file, path);
                 IoOutcome::Done { len }
             }

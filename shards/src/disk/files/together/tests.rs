@@ -4,6 +4,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use storage::{FileKey, FileOp, IoError, IoId, IoOutcome};
 
 use super::{Helper, TOGETHER_MIN, is_flushed_whole};
@@ -20,6 +21,7 @@ fn make(root: &Path, whole: Option<std::fs::File>, count: usize) -> Vec<IoOutcom
             file: FileKey(number),
             path: format!("p/{number}.seg"),
             len: 4_096,
+            head: Bytes::new(),
         },
         target: Target::Path,
         reply: reply.clone(),
