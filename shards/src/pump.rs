@@ -272,7 +272,8 @@ impl<M: Machine> Pump<M> {
                 peer.wake_by_event();
                 Ok(())
             }
-            Completed::Woken => Ok(()),
+            // Only the file thread fills, on a ring of its own.
+            Completed::Woken | Completed::Filled { .. } => Ok(()),
         }
     }
 

@@ -171,6 +171,14 @@ impl Ring {
         }
     }
 
+    /// Submits what was started and waits for `count` completions, or fewer if a signal comes.
+    ///
+    /// # Errors
+    /// The kernel refuses submissions altogether.
+    pub(crate) fn wait_for(&mut self, count: usize) -> Result<(), Fatal> {
+        Self::settle(self.ring.submit_and_wait(count))
+    }
+
     fn settle(result: std::io::Result<usize>) -> Result<(), Fatal> {
         match result.map_err(|error| (error.raw_os_error(), error)) {
             Ok(_) => Ok(()),

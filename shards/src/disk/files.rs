@@ -17,6 +17,7 @@ use storage::{FileKey, FileOp, IoError, IoId, IoOutcome};
 
 mod growth;
 mod together;
+mod waves;
 
 use super::io_error_of;
 use crate::mailbox::MailSlot;

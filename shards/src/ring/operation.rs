@@ -122,6 +122,21 @@ pub(crate) enum Operation {
         /// When it was started.
         started: Instant,
     },
+    /// Write part of some memory that others are written from too; not durable by itself.
+    Fill {
+        /// Correlation.
+        index: usize,
+        /// To where.
+        file: Arc<std::fs::File>,
+        /// Changed by nobody meanwhile: it is shared.
+        memory: Arc<AlignedBuffer>,
+        /// First byte of the part.
+        start: usize,
+        /// Bytes to write.
+        len: u32,
+        /// Byte position in the file.
+        position: u64,
+    },
     /// Read up to `len` bytes into `buffer`, after the `filled` that are there.
     Read {
         /// Correlation.
@@ -183,6 +198,21 @@ impl Operation {
                 opcode::Write::new(fd(&**file), buffer.bytes().as_ptr(), *len)
                     .offset(*position)
                     .rw_flags(crate::disk::faults::write_flags())
+                    .build()
+            }
+            Self::Fill {
+                file,
+                memory,
+                start,
+                len,
+                position,
+                ..
+            } => {
+                let part = memory.bytes().get(*start..*start + *len as usize);
+                assert!(part.is_some(), "write beyond the memory");
+                let part = part.unwrap_or_default();
+                opcode::Write::new(fd(&**file), part.as_ptr(), *len)
+                    .offset(*position)
                     .build()
             }
             Self::Read {
@@ -256,6 +286,10 @@ impl Operation {
                 buffer,
                 len,
                 started,
+                result: count(result),
+            },
+            Self::Fill { index, .. } => Completed::Filled {
+                index,
                 result: count(result),
             },
             Self::Read {
@@ -366,6 +400,13 @@ pub(crate) enum Completed {
         len: u32,
         /// When it was started.
         started: Instant,
+        /// Bytes written.
+        result: Result<usize, i32>,
+    },
+    /// A write from shared memory ended, possibly short.
+    Filled {
+        /// Which.
+        index: usize,
         /// Bytes written.
         result: Result<usize, i32>,
     },

@@ -114,9 +114,19 @@ impl Growth {
         }
     }
 
+    /// The file.
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
     /// Where it ends when it is laid out.
     pub(super) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Up to where it is laid out.
+    pub(super) fn position(&self) -> u64 {
+        self.position
     }
 
     fn is_laid_out(&self) -> bool {
@@ -143,6 +153,15 @@ impl Growth {
             *to = *from;
         }
         count
+    }
+
+    /// A write of so many bytes at the present position ended. What it left is written here.
+    pub(super) fn wrote(&mut self, wanted: usize, result: Result<usize, i32>) {
+        match result {
+            Ok(count) if count == wanted => self.position += wanted as u64,
+            Ok(_) | Err(libc::EINTR | libc::EAGAIN) => self.lay_out(),
+            Err(errno) => self.fail(io::Error::from_raw_os_error(errno)),
+        }
     }
 
     /// It will not be laid out.

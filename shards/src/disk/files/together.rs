@@ -2,8 +2,8 @@
 //!
 //! Owns: taking requests, answering them; files that grow together.
 //! Never: answers before what was done is durable.
-//! Invariants: requests take effect in order of arrival; a batch of new or growing files costs one flush of the file
-//! system where that is known to flush everything, else one of each file and directory.
+//! Invariants: requests take effect in order of arrival; a batch of new or growing files is written in waves and costs one
+//! flush of the file system where that is known to flush everything, else each file is written and flushed by itself.
 //! Source: reliability.md 2.1; syncfs(2); performance.md P15 (10,000 partitions).
 
 #[cfg(test)]
@@ -18,6 +18,7 @@ use crossbeam_channel::Receiver;
 use storage::{FileOp, IoError, IoOutcome};
 
 use super::growth::Growth;
+use super::waves::Waves;
 use super::{Done, FileDone, FileRequest, Target, begin_create, carry_out};
 use crate::disk::io_error_of;
 use crate::mailbox::Letter;
@@ -35,17 +36,22 @@ pub(super) struct Helper {
     root: PathBuf,
     /// The data directory, if its file system can be made durable at once.
     whole: Option<File>,
+    filler: Filler,
 }
 
 impl Helper {
     /// For the data directory `root`.
     pub(super) fn new(root: PathBuf) -> Self {
         let whole = File::open(&root).ok().filter(is_flushed_whole);
-        Self { root, whole }
+        Self {
+            root,
+            whole,
+            filler: Filler::default(),
+        }
     }
 
     /// Works until every sender is gone.
-    pub(super) fn run(&self, requests: &Receiver<FileRequest>) {
+    pub(super) fn run(&mut self, requests: &Receiver<FileRequest>) {
         while let Ok(first) = requests.recv() {
             let rest = requests.try_iter().take(TAKEN_MAX - 1);
             let taken = std::iter::once(first).chain(rest).collect();
@@ -53,7 +59,7 @@ impl Helper {
         }
     }
 
-    fn carry_out_all(&self, taken: Vec<FileRequest>) {
+    fn carry_out_all(&mut self, taken: Vec<FileRequest>) {
         let mut growing = Vec::new();
         for request in taken {
             match request.op {
@@ -73,10 +79,15 @@ impl Helper {
         self.grow(growing);
     }
 
-    fn grow(&self, requests: Vec<FileRequest>) {
-        match &self.whole {
+    fn grow(&mut self, requests: Vec<FileRequest>) {
+        let Self {
+            root,
+            whole,
+            filler,
+        } = self;
+        match whole {
             Some(directory) if requests.len() >= TOGETHER_MIN => {
-                grow_together((&self.root, directory), requests);
+                grow_together((root, directory), filler, requests);
             }
             _ => requests
                 .into_iter()
@@ -90,18 +101,64 @@ impl Helper {
     }
 }
 
+/// How files are laid out that grow together.
+#[derive(Debug, Default)]
+enum Filler {
+    /// Nobody asked yet.
+    #[default]
+    Unmade,
+    /// Many at once.
+    Waves(Box<Waves>),
+    /// One after the other, because there is no ring.
+    Singly,
+}
+
+impl Filler {
+    /// Writes what is left of each file, or notes why not.
+    fn lay_out(&mut self, growths: &mut [&mut Growth]) {
+        if matches!(self, Self::Unmade) {
+            *self = Self::made();
+        }
+        let Self::Waves(waves) = self else {
+            growths.iter_mut().for_each(|growth| growth.lay_out());
+            return;
+        };
+        if let Err(fatal) = waves.lay_out(growths) {
+            tracing::error!(%fatal, "files are laid out one after the other from now on");
+            *self = Self::Singly;
+            // A write that is still on its way would come after what is written to the file next.
+            let unfinished = growths.iter_mut().filter(|growth| growth.is_unfinished());
+            unfinished.for_each(|growth| growth.fail(io::Error::from_raw_os_error(libc::EIO)));
+        }
+    }
+
+    fn made() -> Self {
+        match Waves::new() {
+            Ok(waves) => Self::Waves(Box::new(waves)),
+            Err(error) => {
+                tracing::warn!(%error, "no ring for files: they are laid out one after the other");
+                Self::Singly
+            }
+        }
+    }
+}
+
 /// Has all files made and written, and then flushes the file system that has `directory`.
-fn grow_together((root, directory): (&Path, &File), requests: Vec<FileRequest>) {
-    let begun: Vec<_> = requests
+fn grow_together(
+    (root, directory): (&Path, &File),
+    filler: &mut Filler,
+    requests: Vec<FileRequest>,
+) {
+    let mut begun: Vec<_> = requests
         .into_iter()
         .map(|request| {
-            let mut growth = begin(root, &request);
-            if let Ok(growth) = &mut growth {
-                growth.lay_out();
-            }
+            let growth = begin(root, &request);
             (request, growth)
         })
         .collect();
+    let growths = begun.iter_mut();
+    let growths = growths.filter_map(|(_, growth)| growth.as_mut().ok());
+    filler.lay_out(&mut growths.collect::<Vec<_>>());
     let flushed = rustix::fs::syncfs(directory);
     for (request, growth) in begun {
         let done = growth.and_then(|growth| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use storage::{FileKey, FileOp, IoError, IoId, IoOutcome};
 
-use super::{Helper, TOGETHER_MIN, is_flushed_whole};
+use super::{Filler, Helper, TOGETHER_MIN, is_flushed_whole};
 use crate::disk::files::{FileRequest, Target};
 use crate::mailbox::{Letter, mailbox};
 use crate::waker::Waker;
@@ -27,7 +27,13 @@ fn make(root: &Path, whole: Option<std::fs::File>, count: usize) -> Vec<IoOutcom
         reply: reply.clone(),
     });
     let root = root.to_owned();
-    Helper { root, whole }.carry_out_all(requests.collect());
+    let filler = Filler::default();
+    Helper {
+        root,
+        whole,
+        filler,
+    }
+    .carry_out_all(requests.collect());
     let letters = std::iter::from_fn(|| mailbox.try_receive());
     let outcomes = letters.map(|letter| match letter {
         Letter::File(done) => done.outcome,
