@@ -6,9 +6,12 @@
 //! is relative to the data directory.
 //! Source: architecture.md A3, reliability.md 2.1.
 
+pub(crate) mod pieces;
+
 use bytes::Bytes;
 use model::limits::BLOCK_BYTES;
-use smallvec::SmallVec;
+
+pub use pieces::Pieces;
 
 /// Correlates an [`Io`] with its completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,9 +23,6 @@ pub struct FileKey(pub u64);
 
 /// Bytes that a file gets at its start with its creation, at most: both copies of a segment's header.
 pub const HEAD_BYTES_MAX: usize = 2 * BLOCK_BYTES;
-
-/// Bytes of one write, in order. Small groups need no memory of their own for the list.
-pub type Pieces = SmallVec<[Bytes; 4]>;
 
 /// One thing to carry out.
 #[derive(Debug)]

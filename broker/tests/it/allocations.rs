@@ -10,7 +10,7 @@ use std::time::Duration;
 use api::Command;
 
 use crate::append::{now_ms, rig_with};
-use crate::ask::{fetch, large_batch};
+use crate::ask::{append, fetch, large_batch};
 use crate::rig::Rig;
 
 /// Requests before anything is counted: buffers have grown to what they need.
@@ -53,6 +53,19 @@ struct Seen {
     segments_made: u64,
 }
 
+impl Seen {
+    /// What came since `before`.
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            allocations: self.allocations - before.allocations,
+            beside_journal: self.beside_journal - before.beside_journal,
+            segment_groups: self.segment_groups - before.segment_groups,
+            files_changed: self.files_changed - before.files_changed,
+            segments_made: self.segments_made - before.segments_made,
+        }
+    }
+}
+
 /// Appends batches of 1 KiB, each durable before the next; shows all that are counted.
 fn append_many(configs: &[(&str, &str)], mut look: impl FnMut(&Seen)) {
     let mut rig = rig_with(configs);
@@ -62,13 +75,7 @@ fn append_many(configs: &[(&str, &str)], mut look: impl FnMut(&Seen)) {
         let origin = rig.send_append("t", batch);
         let after = seen(&rig);
         if number >= WARM {
-            look(&Seen {
-                allocations: after.allocations - before.allocations,
-                beside_journal: after.beside_journal - before.beside_journal,
-                segment_groups: after.segment_groups - before.segment_groups,
-                files_changed: after.files_changed - before.files_changed,
-                segments_made: after.segments_made - before.segments_made,
-            });
+            look(&after.since(&before));
         }
         rig.appended(origin).unwrap().unwrap();
     }
@@ -95,6 +102,55 @@ fn a_change_of_segment_allocates_little() {
     assert!(groups >= GROUPS_MIN, "{groups} groups");
     assert!(segments >= CHANGES_MIN, "{segments} segments");
     assert!(spent <= APPENDS_MAX, "{spent}, at most {APPENDS_MAX}");
+}
+
+/// Rounds of a test in which several appends come at once: before anything is counted, and counted.
+const ROUNDS: (usize, usize) = (300, 300);
+
+/// Groups of large batches that need no new file: what is left is room for the index of a segment that was extended.
+const LARGE_MAX: u64 = 1;
+
+/// Appends `count` batches of so many bytes in every round; shows the rounds that are counted.
+fn append_together(count: usize, bytes: usize, mut look: impl FnMut(&Seen)) {
+    let mut rig = rig_with(&[]);
+    for number in 0..ROUNDS.0 + ROUNDS.1 {
+        let one = |_| Command::Append(append(&rig, "t", large_batch(now_ms(&rig), bytes)));
+        let crowd = (0..count).map(one).collect();
+        let before = seen(&rig);
+        rig.crowd(crowd);
+        let after = seen(&rig);
+        if number >= ROUNDS.0 {
+            look(&after.since(&before));
+        }
+        rig.replies.clear();
+    }
+}
+
+/// Eleven batches and what stands before them: more pieces than a list has places for by itself.
+#[test]
+fn a_journal_group_of_several_batches_allocates_nothing() {
+    let mut ordinary = 0;
+    append_together(11, 1_024, |seen| {
+        if seen.beside_journal == 0 {
+            assert_eq!(seen.allocations, 0, "round {ordinary}");
+            ordinary += 1;
+        }
+    });
+    assert!(ordinary >= 270, "{ordinary} ordinary rounds");
+}
+
+/// Batches that are too large to be copied together.
+#[test]
+fn a_segment_group_of_several_large_batches_allocates_nothing() {
+    let (mut groups, mut spent) = (0, 0);
+    append_together(6, 10 * 1_024, |seen| {
+        if seen.files_changed == 0 {
+            groups += seen.segment_groups;
+            spent += seen.allocations;
+        }
+    });
+    assert!(groups >= GROUPS_MIN, "{groups} groups");
+    assert!(spent <= LARGE_MAX, "{spent}, at most {LARGE_MAX}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::ends::{self, Ends};
 use super::frame::{DecodedGroup, EncodedGroup, Frame, FrameKind};
 use super::segment::FIRST_GROUP_POSITION;
 use super::{FORMAT_VERSION, FormatError, Uid};
-use crate::io::Pieces;
+use crate::io::pieces::Lists;
 use crate::store::LogId;
 
 const MAGIC: &[u8; 8] = b"RMQJRNAL";
@@ -177,6 +177,8 @@ pub struct GroupBuilder {
     /// Header, table and that payload of the groups on their way.
     front: BytesMut,
     payloads: Vec<Bytes>,
+    /// Lists of pieces of the groups on their way.
+    lists: Lists,
     /// CRC32C of `payloads`, back to back.
     payloads_crc: u32,
     payloads_len: usize,
@@ -307,7 +309,7 @@ impl GroupBuilder {
         for part in [self.header.as_slice(), table, said] {
             self.front.extend_from_slice(part);
         }
-        let mut pieces = Pieces::with_capacity(self.payloads.len() + 1);
+        let mut pieces = self.lists.list();
         pieces.push(self.front.split().freeze());
         pieces.extend(self.payloads.drain(..));
         self.clear();

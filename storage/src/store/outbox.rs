@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use model::map::FastMap;
 
+use crate::io::pieces::Lists;
 use crate::io::{FileKey, FileOp, HEAD_BYTES_MAX, Io, IoId, Pieces};
 use crate::store::LogId;
 use crate::store::arena::Drafts;
@@ -76,9 +77,15 @@ pub(crate) struct Outbox {
     next_io: u64,
     next_file: u64,
     drafts: Drafts,
+    lists: Lists,
 }
 
 impl Outbox {
+    /// An empty list of pieces, for one write of many.
+    pub(crate) fn list(&mut self) -> Pieces {
+        self.lists.list()
+    }
+
     /// Memory with these parts together, for one write.
     pub(crate) fn draft(&mut self, parts: &[&[u8]]) -> Bytes {
         self.drafts.copy(parts)
