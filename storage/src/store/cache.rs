@@ -6,25 +6,23 @@
 //! stays until it was read once or its waiting time is over, so a small cache still makes progress.
 //! Source: performance.md P9, architecture.md A3.
 
+mod places;
 pub(super) mod spares;
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use model::map::FastMap;
 use model::offset::Offset;
 use model::time::Instant;
 use smallvec::SmallVec;
 
 use crate::log::Records;
 use crate::store::{LogId, ReadBudget};
+use places::Places;
 use spares::Spares;
 
 /// Memory of an entry besides its batches, estimated.
 const ENTRY_BYTES: usize = 256;
-
-/// Places for blocks of one log below which a list of them keeps its memory.
-const LIST_KEPT: usize = 64;
 
 /// Where one batch lies in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,10 +171,7 @@ struct Entry {
 /// All cached blocks of one store.
 #[derive(Debug)]
 pub(crate) struct BlockCache {
-    /// By log, in offset order. No list is empty.
-    logs: FastMap<LogId, VecDeque<Entry>>,
-    /// Blocks in all lists.
-    count: usize,
+    places: Places,
     // Second-chance order: cheaper on a hit than a linked list and nearly as good.
     queue: VecDeque<(LogId, Offset, u64)>,
     next_ticket: u64,
@@ -189,8 +184,7 @@ pub(crate) struct BlockCache {
 impl BlockCache {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
-            logs: FastMap::default(),
-            count: 0,
+            places: Places::default(),
             queue: VecDeque::new(),
             next_ticket: 0,
             bytes: 0,
@@ -246,19 +240,14 @@ impl BlockCache {
             ticket,
         };
         let spares = &mut self.spares;
-        let list = self.logs.entry(log).or_insert_with(|| spares.list());
-        let at = list.partition_point(|before| before.base < base);
-        list.insert(at, entry);
-        self.count += 1;
+        self.places.insert(log, entry, || spares.list());
         self.queue.push_back((log, base, ticket));
         self.evict(now);
     }
 
     /// The block that contains `offset`.
     pub(crate) fn find(&mut self, log: LogId, offset: Offset) -> Option<&CachedBlock> {
-        let list = self.logs.get_mut(&log)?;
-        let at = last_upto(list, offset)?;
-        let entry = list.get_mut(at)?;
+        let entry = self.places.last_upto_mut(log, offset)?;
         if entry.block.last().is_none_or(|last| last < offset) {
             return None;
         }
@@ -271,21 +260,16 @@ impl BlockCache {
 
     /// Whether a block contains `offset`; does not count as a use.
     pub(crate) fn contains(&self, log: LogId, offset: Offset) -> bool {
-        let found = self
-            .logs
-            .get(&log)
-            .and_then(|list| list.get(last_upto(list, offset)?));
+        let found = self.places.last_upto(log, offset);
         found.is_some_and(|entry| entry.block.last().is_some_and(|last| last >= offset))
     }
 
     /// Forgets every block of a log that starts in `[from, upto)`.
     pub(crate) fn remove_range(&mut self, log: LogId, from: Offset, upto: Offset) {
-        while let Some(list) = self.logs.get(&log) {
-            let at = list.partition_point(|entry| entry.base < from);
-            if list.get(at).is_none_or(|entry| entry.base >= upto) {
-                return;
-            }
-            self.remove(log, at);
+        while let Some(base) = self.places.first_from(log, from)
+            && base < upto
+        {
+            self.remove(log, base);
         }
     }
 
@@ -298,30 +282,20 @@ impl BlockCache {
     /// Blocks whose readers never came are protected no longer.
     fn end_waits(&mut self, now: Instant) {
         let is_over = |entry: &&mut Entry| entry.wanted_until.is_some_and(|until| until <= now);
-        for entry in self.logs.values_mut().flatten().filter(is_over) {
+        for entry in self.places.iter_mut().filter(is_over) {
             entry.wanted_until = None;
             self.wanted_bytes -= entry.memory;
         }
     }
 
-    /// Forgets a block by its place in the list of its log.
-    fn remove(&mut self, log: LogId, at: usize) {
-        let Some(list) = self.logs.get_mut(&log) else {
+    /// Forgets the block of a log that starts at `base`.
+    fn remove(&mut self, log: LogId, base: Offset) {
+        let Some((entry, list)) = self.places.remove(log, base) else {
             return;
         };
-        let Some(entry) = list.remove(at) else {
-            return;
-        };
-        let is_sparse = list.capacity() > LIST_KEPT && list.len() < list.capacity() / 8;
-        if is_sparse {
-            list.shrink_to(list.capacity() / 4);
-        }
-        if list.is_empty()
-            && let Some(list) = self.logs.remove(&log)
-        {
+        if let Some(list) = list {
             self.spares.keep_list(list);
         }
-        self.count -= 1;
         self.bytes -= entry.memory;
         if entry.wanted_until.is_some() {
             self.wanted_bytes -= entry.memory;
@@ -332,23 +306,22 @@ impl BlockCache {
     fn evict(&mut self, now: Instant) {
         // Every entry gets at most one second chance per call, so the loop ends.
         let mut turns = self.queue.len() * 2;
-        while self.bytes > self.bytes_max && turns > 0 && self.count > 1 {
+        while self.bytes > self.bytes_max && turns > 0 && self.places.len() > 1 {
             turns -= 1;
             let Some((log, base, ticket)) = self.queue.pop_front() else {
                 return;
             };
-            let Some(at) = place_of(&self.logs, log, (base, ticket)) else {
+            let entry = self.places.last_upto_mut(log, base);
+            let Some(entry) = entry.filter(|entry| entry.ticket == ticket) else {
                 continue;
             };
-            let entry = self.logs.get_mut(&log).and_then(|list| list.get_mut(at));
-            let Some(entry) = entry else { continue };
             let is_wanted = entry.wanted_until.is_some_and(|until| until > now);
             let is_newest = ticket + 1 == self.next_ticket;
             if entry.is_referenced || is_wanted || is_newest {
                 entry.is_referenced = false;
                 self.queue.push_back((log, base, ticket));
             } else {
-                self.remove(log, at);
+                self.remove(log, base);
             }
         }
         self.forget_stale_places();
@@ -356,30 +329,14 @@ impl BlockCache {
 
     /// Removed blocks leave their place in the queue; it is swept when most of it is stale.
     fn forget_stale_places(&mut self) {
-        if self.queue.len() > 64 + self.count * 2 {
-            let logs = &self.logs;
-            self.queue
-                .retain(|(log, base, ticket)| place_of(logs, *log, (*base, *ticket)).is_some());
+        if self.queue.len() > 64 + self.places.len() * 2 {
+            let places = &self.places;
+            self.queue.retain(|(log, base, ticket)| {
+                let entry = places.last_upto(*log, *base);
+                entry.is_some_and(|entry| entry.ticket == *ticket)
+            });
         }
     }
-}
-
-/// Place of the last block that starts at `offset` or before.
-fn last_upto(list: &VecDeque<Entry>, offset: Offset) -> Option<usize> {
-    list.partition_point(|entry| entry.base <= offset)
-        .checked_sub(1)
-}
-
-/// Place of a block in the list of its log, if it is there still.
-fn place_of(
-    logs: &FastMap<LogId, VecDeque<Entry>>,
-    log: LogId,
-    (base, ticket): (Offset, u64),
-) -> Option<usize> {
-    let list = logs.get(&log)?;
-    let at = last_upto(list, base)?;
-    let entry = list.get(at)?;
-    (entry.base == base && entry.ticket == ticket).then_some(at)
 }
 
 #[cfg(test)]

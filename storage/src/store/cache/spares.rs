@@ -6,12 +6,12 @@
 //! at most about a quarter, lists of batches twice, larger than asked for.
 //! Source: architecture.md A3.
 
-use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use bytes::BytesMut;
 
-use super::{CachedBlock, Entry, LIST_KEPT};
+use super::CachedBlock;
+use super::places::{LIST_KEPT, List};
 
 /// Things of each kind that are kept. While the cache is full about as many blocks go as come; where partitions are many,
 /// of many sizes.
@@ -28,7 +28,7 @@ const LISTS_BYTES_MAX: usize = 512 << 10;
 pub(super) struct Spares {
     gathered: Vec<BytesMut>,
     blocks: Vec<CachedBlock>,
-    lists: Vec<VecDeque<Entry>>,
+    lists: Vec<List>,
 }
 
 impl Spares {
@@ -54,7 +54,7 @@ impl Spares {
     }
 
     /// An empty list of blocks.
-    pub(super) fn list(&mut self) -> VecDeque<Entry> {
+    pub(super) fn list(&mut self) -> List {
         self.lists.pop().unwrap_or_default()
     }
 
@@ -83,7 +83,7 @@ impl Spares {
     }
 
     /// Keeps an empty list of blocks.
-    pub(super) fn keep_list(&mut self, list: VecDeque<Entry>) {
+    pub(super) fn keep_list(&mut self, list: List) {
         if self.lists.len() < COUNT_MAX && list.capacity() <= LIST_KEPT {
             self.lists.push(list);
         }

@@ -1,5 +1,8 @@
 //! Tests of the block cache.
 
+use model::prng::Prng;
+
+use super::places::LIST_KEPT;
 use super::*;
 
 const LOG: LogId = LogId(1);
@@ -112,7 +115,8 @@ fn blocks_of_many_logs_are_told_apart() {
         assert!(!cache.contains(LogId(log), Offset::new(log * 10 + 10)));
         cache.remove_range(LogId(log), Offset::ZERO, Offset::MAX);
     }
-    assert_eq!((cache.bytes(), cache.count, cache.logs.len()), (0, 0, 0));
+    let (_, _, logs) = cache.places.memory(LOG);
+    assert_eq!((cache.bytes(), cache.places.len(), logs), (0, 0, 0));
 }
 
 #[test]
@@ -123,7 +127,36 @@ fn list_of_a_log_that_held_many_blocks_gives_memory_back() {
     }
     cache.remove_range(LOG, Offset::ZERO, Offset::new(9_999));
     assert!(cache.contains(LOG, Offset::new(9_999)));
-    assert!(cache.logs[&LOG].capacity() <= 2 * LIST_KEPT);
+    let (places, slots, _) = cache.places.memory(LOG);
+    assert!(places <= 2 * LIST_KEPT, "{places} places");
+    assert!(slots <= 2 * LIST_KEPT, "{slots} slots");
+}
+
+#[test]
+fn blocks_are_found_whatever_came_and_went_before() {
+    let mut cache = BlockCache::new(1 << 30);
+    let mut model = std::collections::BTreeMap::new();
+    let mut prng = Prng::new(7);
+    for turn in 0..20_000_u64 {
+        // Grows for a while, shrinks for a while, so that memory is given back in between.
+        let (log, base) = (LogId(prng.next_u64() % 3), prng.next_u64() % 500 * 10);
+        if prng.next_u64() % 8 < 1 + 6 * (turn / 2_500 % 2) {
+            cache.insert(Instant::ZERO, log, block(base, 10, 1), None);
+            model.insert((log, base), ());
+        } else {
+            cache.remove_range(log, Offset::new(base), Offset::new(base + 10));
+            model.remove(&(log, base));
+        }
+        let (log, base) = (LogId(prng.next_u64() % 3), prng.next_u64() % 500 * 10);
+        let found = cache
+            .find(log, Offset::new(base + 9))
+            .map(|block| block.base());
+        let held = model
+            .contains_key(&(log, base))
+            .then_some(Some(Offset::new(base)));
+        assert_eq!(found, held, "turn {turn}");
+        assert_eq!(cache.places.len(), model.len());
+    }
 }
 
 #[test]
