@@ -35,6 +35,9 @@ pub(crate) enum Verb {
     /// Read a topic from its start to its end: bytes and records per second.
     Consume(Consume),
     /// Find the peak of a closed loop, then run an open loop at a quarter of it up to twice it.
+    ///
+    /// Every step is a line on standard error when it ends, so that a run that is cut short has told what it measured. The
+    /// result on standard output, and in --report, has all steps; if a step fails, those before it.
     Capacity(Capacity),
 }
 
@@ -298,8 +301,10 @@ fn target(common: &Common) -> Target {
 
 fn single(load: &Load, common: &Common) -> Result<(), Failure> {
     let report = engine::bench(load, &target(common));
-    remove(load, common)?;
+    let removed = remove(load, common);
+    // Why the run failed counts more than that its topic is still there.
     let report = report.map_err(failure)?;
+    removed?;
     if let Some(path) = &common.report {
         std::fs::write(path, json(&report)?)?;
     }
@@ -311,23 +316,45 @@ fn single(load: &Load, common: &Common) -> Result<(), Failure> {
 }
 
 fn capacity(load: &Load, common: &Common, rounds: usize) -> Result<(), Failure> {
-    let steps = ramp::ramp(load, &target(common), rounds, |step| {
-        output::remark(&match step.share {
-            None => format!("peak {:.0} requests/s", step.report.requests_per_s),
-            Some(share) => format!("{:.0} % done", share * 100.0),
-        });
+    let outcome = ramp::ramp(load, &target(common), rounds, |step| {
+        output::remark(&step.line());
     });
-    remove(load, common)?;
-    let steps = steps.map_err(failure)?;
-    let all = || serde_json::to_string(&steps).map_err(|error| wrong(&error));
+    match outcome {
+        Ok(steps) => {
+            remove(load, common)?;
+            show(&steps, common)?;
+            say_overload(&steps)?;
+            steps.iter().try_for_each(|step| judge(&step.report))
+        }
+        // Why it broke off counts more than what else fails because of it.
+        Err(broken) => {
+            if !broken.steps.is_empty()
+                && let Err(error) = show(&broken.steps, common)
+            {
+                output::remark(&error.to_string());
+            }
+            if remove(load, common).is_err() {
+                output::remark(&format!("topic `{}` may be left behind", load.topic));
+            }
+            Err(broken_off(broken))
+        }
+    }
+}
+
+/// The steps that ended, as the result of the command.
+fn show(steps: &[ramp::Step], common: &Common) -> Result<(), Failure> {
+    let all = || serde_json::to_string(steps).map_err(|error| wrong(&error));
     if let Some(path) = &common.report {
         std::fs::write(path, all()?)?;
     }
     match common.remote.output {
-        Format::Table | Format::Name => output::line(&ramp::table(&steps))?,
-        Format::Json => output::line(&all()?)?,
+        Format::Table | Format::Name => output::line(&ramp::table(steps)),
+        Format::Json => output::line(&all()?),
     }
-    let goodput = ramp::overload(&steps).map_err(failure)?;
+}
+
+fn say_overload(steps: &[ramp::Step]) -> Result<(), Failure> {
+    let goodput = ramp::overload(steps).map_err(failure)?;
     let (least, most) = goodput.range;
     output::remark(&format!(
         "at twice the peak {:.2} of it was answered ({least:.2} to {most:.2}): {}",
@@ -338,7 +365,25 @@ fn capacity(load: &Load, common: &Common, rounds: usize) -> Result<(), Failure> 
             "overload costs too much"
         }
     ));
-    steps.iter().try_for_each(|step| judge(&step.report))
+    Ok(())
+}
+
+/// Why a ramp has no more steps.
+fn broken_off(broken: ramp::Broken) -> Failure {
+    let ramp::Broken {
+        steps,
+        planned,
+        step,
+        source,
+    } = broken;
+    let why = match steps.len() {
+        0 => format!("step 1 of {planned}, \"{step}\", broke off: nothing was measured"),
+        ended => format!(
+            "step {} of {planned}, \"{step}\", broke off: what was measured before it is above",
+            ended + 1
+        ),
+    };
+    failure(source).why(why)
 }
 
 /// Removes the topic that was made for the run.
