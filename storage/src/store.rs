@@ -52,6 +52,7 @@ use crate::log::{Admit, LogBounds, ReadOutcome, TimeLookup};
 pub use alarm::{Alarm, SpaceLevel, SpaceLimit, SpaceLimits, StallLimits};
 use arena::{Arena, Gather};
 use cache::BlockCache;
+use derived::Desk;
 use index_load::IndexLoads;
 use journal::Journal;
 use manifest::Manifest;
@@ -214,6 +215,8 @@ pub struct Store {
     resumes: VecDeque<lookup::Resume>,
     /// Where headers are encoded.
     header: Writer,
+    /// Where indexes and snapshots are.
+    desk: Desk,
     scratch: Vec<u8>,
     /// Bytes of records that the present lookup looked through.
     searched: usize,

@@ -20,8 +20,8 @@ const WARM: usize = 20_000;
 const COUNTED: usize = 10_000;
 
 /// Appends of 1 KiB, each durable before the next, in segments of 1 MiB. What is left belongs to changes of segment,
-/// thirteen for each, and to new manifest files, not to requests.
-const APPENDS_MAX: u64 = 159;
+/// nine for each, and to new manifest files, not to requests.
+const APPENDS_MAX: u64 = 119;
 
 /// Changes of segment among them at least.
 const CHANGES_MIN: u64 = 9;

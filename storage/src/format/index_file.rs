@@ -21,6 +21,9 @@ pub const ENTRIES_MAX: usize = 65_536;
 /// Bytes of one file at most.
 pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// Bytes of an envelope that are kept: the index of most segments and a snapshot of some thousand producers.
+const ENVELOPE_KEPT_BYTES: usize = 128 * 1024;
+
 /// One entry.
 #[derive(Archive, Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Entry {
@@ -51,6 +54,16 @@ impl IndexFile {
     /// # Errors
     /// `Inconsistent` if it has more than [`ENTRIES_MAX`] entries.
     pub fn encode(&self) -> Result<Vec<u8>, FormatError> {
+        let mut envelope = Envelope::default();
+        self.encode_into(&mut envelope)?;
+        Ok(envelope.parts().concat())
+    }
+
+    /// As [`Self::encode`], into memory that is used again.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_into(&self, envelope: &mut Envelope) -> Result<(), FormatError> {
         let too_large = FormatError::Inconsistent {
             what: WHAT,
             why: "too many entries",
@@ -59,9 +72,8 @@ impl IndexFile {
             return Err(too_large);
         }
         let len = size_of::<Self>() + size_of_val(self.entries.as_slice());
-        let body = AlignedVec::<16>::with_capacity(len);
-        let body = to_bytes_in::<_, rkyv::rancor::Error>(self, body).map_err(|_| too_large)?;
-        Ok(wrap(MAGIC, &body))
+        let archive = |body| to_bytes_in::<_, rkyv::rancor::Error>(self, body);
+        envelope.fill(MAGIC, len, archive).map_err(|_| too_large)
     }
 
     /// Reads a file's bytes.
@@ -82,15 +94,47 @@ impl IndexFile {
     }
 }
 
-/// Puts an archive into its envelope: magic, version, length, CRC32C, archive.
-pub(super) fn wrap(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
-    let mut writer = Writer::with_capacity(body.len() + 24);
-    writer.bytes(magic).u32(FORMAT_VERSION);
-    writer
-        .u32(crc32c::crc32c(body))
-        .u64(u64::try_from(body.len()).unwrap_or(u64::MAX));
-    writer.bytes(body);
-    writer.finish()
+/// A derived file as it is written: magic, version, CRC32C and length of an archive, then the archive. Its memory is used
+/// for one file after the other.
+#[derive(Debug, Default)]
+pub struct Envelope {
+    head: Writer,
+    body: AlignedVec<16>,
+}
+
+impl Envelope {
+    /// What the file consists of.
+    #[must_use]
+    pub fn parts(&self) -> [&[u8]; 2] {
+        [self.head.as_slice(), self.body.as_slice()]
+    }
+
+    /// Gives memory back that an unusually large file needed.
+    pub fn trim(&mut self) {
+        if self.body.capacity() > ENVELOPE_KEPT_BYTES {
+            self.body = AlignedVec::new();
+        }
+    }
+
+    /// Archives something of about `len` bytes.
+    pub(super) fn fill<E>(
+        &mut self,
+        magic: &[u8; 8],
+        len: usize,
+        archive: impl FnOnce(AlignedVec<16>) -> Result<AlignedVec<16>, E>,
+    ) -> Result<(), E> {
+        let mut body = std::mem::take(&mut self.body);
+        body.clear();
+        body.reserve(len);
+        self.body = archive(body)?;
+        self.head.clear();
+        self.head
+            .bytes(magic)
+            .u32(FORMAT_VERSION)
+            .u32(crc32c::crc32c(&self.body))
+            .u64(u64::try_from(self.body.len()).unwrap_or(u64::MAX));
+        Ok(())
+    }
 }
 
 /// Takes an archive out of its envelope, into memory aligned for it.

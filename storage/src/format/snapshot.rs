@@ -6,11 +6,10 @@
 //! Source: kafka.md 3.7.
 
 use rkyv::api::high::to_bytes_in;
-use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::FormatError;
-use super::index_file::{unwrap, wrap};
+use super::index_file::{Envelope, unwrap};
 
 const MAGIC: &[u8; 8] = b"RMQPRODS";
 const WHAT: &str = "producer snapshot";
@@ -65,6 +64,16 @@ impl Snapshot {
     /// # Errors
     /// `Inconsistent` if it cannot be archived.
     pub fn encode(&self) -> Result<Vec<u8>, FormatError> {
+        let mut envelope = Envelope::default();
+        self.encode_into(&mut envelope)?;
+        Ok(envelope.parts().concat())
+    }
+
+    /// As [`Self::encode`], into memory that is used again.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_into(&self, envelope: &mut Envelope) -> Result<(), FormatError> {
         let failed = FormatError::Inconsistent {
             what: WHAT,
             why: "cannot be archived",
@@ -73,9 +82,8 @@ impl Snapshot {
         let len = size_of::<Self>()
             + size_of_val(self.producers.as_slice())
             + batches * size_of::<Batch>();
-        let body = AlignedVec::<16>::with_capacity(len);
-        let body = to_bytes_in::<_, rkyv::rancor::Error>(self, body).map_err(|_| failed)?;
-        Ok(wrap(MAGIC, &body))
+        let archive = |body| to_bytes_in::<_, rkyv::rancor::Error>(self, body);
+        envelope.fill(MAGIC, len, archive).map_err(|_| failed)
     }
 
     /// Reads a file's bytes.

@@ -5,7 +5,7 @@ use model::ids::{BrokerId, PartitionId, ShardId, TopicId, TopicPartition};
 use model::offset::{LeaderEpoch, Offset};
 
 use super::frame::{Beside, Frame, FrameKind};
-use super::index_file::{Entry as IndexEntry, IndexFile};
+use super::index_file::{Entry as IndexEntry, Envelope, IndexFile};
 use super::journal::{
     AppendEntry, Entry, GroupBuilder, GroupPlace, JournalHeader, SegDurableEntry, entries,
 };
@@ -420,6 +420,70 @@ fn derived_files_round_trip_and_no_altered_byte_passes() {
     let bytes = snapshot.encode().expect("snapshot");
     assert_eq!(Snapshot::decode(&bytes), Ok(snapshot));
     every_flip_fails(&bytes, |bytes| Snapshot::decode(bytes).is_ok());
+}
+
+#[test]
+fn derived_files_are_the_same_whatever_was_encoded_before() {
+    let index = |count: u64| IndexFile {
+        segment: [3; 16],
+        end: 1 << 40,
+        upto: 1 << 20,
+        entries: (0..count)
+            .map(|number| IndexEntry {
+                base: number,
+                position: number * 4_096,
+                max_timestamp: -1,
+            })
+            .collect(),
+    };
+    let snapshot = Snapshot {
+        log: 1,
+        upto: 2,
+        chain: 3,
+        producers: Vec::new(),
+    };
+    let mut envelope = Envelope::default();
+    for count in [100, 3, 20_000, 0] {
+        index(count).encode_into(&mut envelope).expect("index");
+        let bytes = envelope.parts().concat();
+        assert_eq!(bytes, index(count).encode().expect("index"));
+        snapshot.encode_into(&mut envelope).expect("snapshot");
+        assert_eq!(
+            envelope.parts().concat(),
+            snapshot.encode().expect("snapshot")
+        );
+        envelope.trim();
+    }
+}
+
+#[test]
+fn an_envelope_gives_back_what_an_unusual_file_needed() {
+    let mut envelope = Envelope::default();
+    let index = IndexFile {
+        segment: [3; 16],
+        end: 1 << 40,
+        upto: 1 << 20,
+        entries: Vec::new(),
+    };
+    index.encode_into(&mut envelope).expect("index");
+    envelope.trim();
+    assert!(!envelope.parts()[1].is_empty(), "little is kept");
+    let producers = (0..4_096).map(|id| Producer {
+        id,
+        epoch: 6,
+        last_used_ms: 7,
+        batches: Vec::new(),
+    });
+    let snapshot = Snapshot {
+        log: 1,
+        upto: 2,
+        chain: 3,
+        producers: producers.collect(),
+    };
+    snapshot.encode_into(&mut envelope).expect("snapshot");
+    assert!(envelope.parts()[1].len() > 128 * 1024);
+    envelope.trim();
+    assert!(envelope.parts()[1].is_empty(), "much is given back");
 }
 
 #[test]

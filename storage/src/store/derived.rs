@@ -8,16 +8,61 @@
 use bytes::Bytes;
 use model::offset::Offset;
 
-use super::outbox::{Purpose, SegmentAt};
+use super::outbox::{Outbox, Purpose, SegmentAt};
 use super::{LogId, Store};
-use crate::format::index_file::{Entry, IndexFile};
+use crate::format::index_file::{Entry, Envelope, IndexFile};
 use crate::format::layout::{index_path, snapshot_path};
 use crate::format::snapshot::{Batch, Producer, Snapshot};
 use crate::io::FileOp;
+use crate::log::index::SparseIndex;
+use crate::log::segment::Segment;
 use crate::log::state::Log;
 
 /// Snapshots kept of one log.
 const SNAPSHOTS_MAX: usize = 2;
+
+/// Where derived files are put together, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    envelope: Envelope,
+    entries: Vec<Entry>,
+}
+
+impl Desk {
+    /// The index file of a segment.
+    fn index(
+        &mut self,
+        segment: &Segment,
+        index: &SparseIndex,
+        outbox: &mut Outbox,
+    ) -> Option<Bytes> {
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.clear();
+        entries.extend(index.entries().iter().map(|entry| Entry {
+            base: entry.base.get(),
+            position: entry.position,
+            max_timestamp: entry.max_timestamp,
+        }));
+        let file = IndexFile {
+            segment: segment.uid,
+            end: segment.end,
+            upto: segment.upto.get(),
+            entries,
+        };
+        let encoded = file.encode_into(&mut self.envelope);
+        self.entries = file.entries;
+        encoded.ok()?;
+        Some(outbox.draft(&self.envelope.parts()))
+    }
+
+    /// A snapshot; it may wait for long, so it lies in memory of its own.
+    fn snapshot(&mut self, snapshot: &Snapshot) -> Option<Bytes> {
+        let encoded = snapshot.encode_into(&mut self.envelope);
+        let contents = encoded.map(|()| Bytes::from(self.envelope.parts().concat()));
+        self.envelope.trim();
+        contents.ok()
+    }
+}
 
 impl Store {
     /// Writes the index of a sealed segment beside it.
@@ -29,23 +74,9 @@ impl Store {
             return;
         };
         let Some(index) = &segment.index else { return };
-        let entries = index.entries().iter().map(|entry| Entry {
-            base: entry.base.get(),
-            position: entry.position,
-            max_timestamp: entry.max_timestamp,
-        });
-        let file = IndexFile {
-            segment: segment.uid,
-            end: segment.end,
-            upto: segment.upto.get(),
-            entries: entries.collect(),
-        };
-        if let Ok(contents) = file.encode() {
+        if let Some(contents) = self.desk.index(segment, index, &mut self.outbox) {
             let path = index_path(log.partition, segment.base, &segment.uid);
-            let op = FileOp::Replace {
-                path,
-                contents: Bytes::from(contents),
-            };
+            let op = FileOp::Replace { path, contents };
             self.outbox.file(Purpose::Derived, op);
         }
     }
@@ -62,8 +93,8 @@ impl Store {
         if log.log_end == Offset::ZERO || is_known {
             return;
         }
-        if let Ok(contents) = log.snapshot_now().encode() {
-            log.snapshot = Some((log.log_end, Bytes::from(contents)));
+        if let Some(contents) = self.desk.snapshot(&log.snapshot_now()) {
+            log.snapshot = Some((log.log_end, contents));
         }
         self.store_snapshot_if_durable(id);
     }

@@ -14,6 +14,7 @@ use model::time::Now;
 
 use super::arena::{Arena, Gather};
 use super::cache::BlockCache;
+use super::derived::Desk;
 use super::index_load::IndexLoads;
 use super::journal::Journal;
 use super::manifest::{Manifest, ManifestFile};
@@ -116,6 +117,7 @@ impl Store {
             stop: StopPhase::Running,
             resumes: VecDeque::new(),
             header: Writer::default(),
+            desk: Desk::default(),
             scratch: Vec::new(),
             searched: 0,
             config,
