@@ -129,3 +129,22 @@ def test_a_directory_whose_metadata_log_is_gone_is_refused_and_not_started_empty
     aside.rename(log)
     broker.start()
     assert "a record" in broker.cli("consume", "kept", "-o", "start", "-n", "1").stdout
+
+
+def test_a_ramp_whose_broker_goes_away_says_what_it_measured(broker, tmp_path):
+    report = tmp_path / "steps.json"
+    command = [binary(), "bench", "capacity", "-b", broker.address, "--duration", "300ms", "--warmup", "100ms"]
+    command += ["--output", "json", "--report", str(report)]
+    ramp = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines = [ramp.stderr.readline(), ramp.stderr.readline()]
+    assert lines[0].startswith("closed loop: ") and "requests/s answered, p50 " in lines[0], lines
+    assert lines[1].startswith("25 % of it: "), lines
+    broker.kill()
+    out, rest = ramp.communicate(timeout=120)
+    lines += rest.splitlines()
+    ended = [line for line in lines if "requests/s answered" in line]
+    steps = json.loads(out)
+    assert len(steps) == len(ended) < 7 and [step["share"] for step in steps[:2]] == [None, 0.25]
+    assert json.loads(report.read_text()) == steps
+    assert ramp.returncode == 5 and "fix:" in rest
+    assert f"step {len(steps) + 1} of 7," in rest, rest
