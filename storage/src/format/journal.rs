@@ -309,7 +309,7 @@ impl GroupBuilder {
         for part in [self.header.as_slice(), table, said] {
             self.front.extend_from_slice(part);
         }
-        let mut pieces = self.lists.list();
+        let mut pieces = self.lists.list(self.payloads.len() + 1);
         pieces.push(self.front.split().freeze());
         pieces.extend(self.payloads.drain(..));
         self.clear();

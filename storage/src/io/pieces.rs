@@ -19,8 +19,11 @@ const LISTS_MAX: usize = 64;
 /// Places of all lists that wait together; 32 bytes each.
 const PLACES_MAX: usize = 16 * 1024;
 
-/// Where pieces lie that need no memory of their own.
-type List = SmallVec<[Bytes; 4]>;
+/// Pieces of a list that needs no memory of its own.
+const PLACES_WITHIN: usize = 4;
+
+/// The pieces.
+type List = SmallVec<[Bytes; PLACES_WITHIN]>;
 
 /// Bytes of one write, in order. A few need no memory of their own for the list; the memory of a longer list goes back to
 /// whoever made the write as soon as the list is dropped.
@@ -105,8 +108,11 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
-    /// An empty list that comes back when it is dropped.
-    pub(crate) fn list(&mut self) -> Pieces {
+    /// An empty list for so many pieces; a long one comes back when it is dropped.
+    pub(crate) fn list(&mut self, count: usize) -> Pieces {
+        if count <= PLACES_WITHIN {
+            return Pieces::new();
+        }
         let home = self.home.get_or_insert_default();
         Pieces {
             list: home.take(),

@@ -81,9 +81,9 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// An empty list of pieces, for one write of many.
-    pub(crate) fn list(&mut self) -> Pieces {
-        self.lists.list()
+    /// An empty list for so many pieces of one write.
+    pub(crate) fn list(&mut self, count: usize) -> Pieces {
+        self.lists.list(count)
     }
 
     /// Memory with these parts together, for one write.

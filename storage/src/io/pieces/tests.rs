@@ -3,7 +3,7 @@
 use super::*;
 
 fn pieces(lists: &mut Lists, count: usize) -> Pieces {
-    let mut pieces = lists.list();
+    let mut pieces = lists.list(count);
     pieces.extend((0..count).map(|_| Bytes::from_static(b"piece")));
     assert_eq!(pieces.len(), count);
     pieces
@@ -20,7 +20,7 @@ fn the_memory_of_a_long_list_is_used_for_the_next_write() {
     let long = pieces(&mut lists, 100);
     let place = long.as_ptr();
     drop(long);
-    let next = lists.list();
+    let next = lists.list(5);
     assert!(next.is_empty());
     assert_eq!(next.as_ptr(), place);
     assert!(kept(&lists).is_empty(), "it is out again");
@@ -41,7 +41,10 @@ fn a_list_that_waits_holds_no_pieces() {
 fn a_short_list_is_not_worth_keeping() {
     let mut lists = Lists::default();
     drop(pieces(&mut lists, 4));
-    assert!(kept(&lists).is_empty());
+    assert!(lists.home.is_none(), "nothing was made for it");
+    drop(pieces(&mut lists, 5));
+    drop(pieces(&mut lists, 4));
+    assert_eq!(kept(&lists).len(), 1);
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Store {
         let crc = |crc, batch: &TailBatch| crc_with_batch(crc, &batch.bytes);
         let crc = log.batches_of(cut).fold(0, crc);
         header.encode_into((cut.bytes, crc), &mut self.header);
-        let mut pieces = self.outbox.list();
+        let mut pieces = self.outbox.list(1 + cut.batches as usize);
         pieces.push(self.outbox.draft(&[self.header.as_slice()]));
         pieces.extend(log.batches_of(cut).map(|batch| batch.bytes.clone()));
         (pieces, None)
