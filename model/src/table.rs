@@ -1,8 +1,8 @@
 //! A table by numbers that are given out one after the other.
 //!
 //! Owns: [`Table`], [`Number`].
-//! Never: used with numbers from outside without need: each page of 256 numbers that holds one value takes memory for all.
-//! Invariants: a page without a value is given back.
+//! Never: used for numbers far from each other: each page of 256 numbers that holds one value takes memory for all.
+//! Invariants: a page without a value is given back; a number from a damaged disk, however large, costs one page.
 //! Source: performance.md P15: a hash map of ten thousand entries costs two reads of memory that is in no cache, a page of
 //! this one at most.
 
@@ -11,8 +11,11 @@ use std::marker::PhantomData;
 use crate::ids::PartitionId;
 use crate::map::FastMap;
 
-/// Values in one page.
+/// Values in one page: as many as a byte has values.
 const PAGE: usize = 256;
+
+/// Pages found without a search: sixteen million numbers. A place for each that was ever used costs 16 bytes.
+const NEAR_MAX: u64 = 1 << 16;
 
 /// A key that counts up.
 pub trait Number: Copy {
@@ -21,6 +24,7 @@ pub trait Number: Copy {
 }
 
 impl Number for PartitionId {
+    #[inline]
     fn number(self) -> u64 {
         u64::from(self.get())
     }
@@ -28,14 +32,24 @@ impl Number for PartitionId {
 
 #[derive(Debug)]
 struct Page<T> {
-    slots: Box<[Option<T>]>,
+    slots: Box<[Option<T>; PAGE]>,
     len: usize,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self {
+            slots: Box::new([const { None }; PAGE]),
+            len: 0,
+        }
+    }
 }
 
 /// Values by numbers that lie close together. Small values, or boxes: a page has room for 256 of them.
 #[derive(Debug)]
 pub struct Table<K, T> {
-    pages: FastMap<u64, Page<T>>,
+    near: Vec<Option<Page<T>>>,
+    far: FastMap<u64, Page<T>>,
     len: usize,
     keys: PhantomData<K>,
 }
@@ -43,7 +57,8 @@ pub struct Table<K, T> {
 impl<K, T> Default for Table<K, T> {
     fn default() -> Self {
         Self {
-            pages: FastMap::default(),
+            near: Vec::new(),
+            far: FastMap::default(),
             len: 0,
             keys: PhantomData,
         }
@@ -53,41 +68,61 @@ impl<K, T> Default for Table<K, T> {
 impl<K: Number, T> Table<K, T> {
     /// The value of a number.
     #[must_use]
+    #[inline]
     pub fn get(&self, key: &K) -> Option<&T> {
-        let (page, slot) = place(*key);
-        self.pages.get(&page)?.slots.get(slot)?.as_ref()
+        let (number, slot) = place(*key);
+        let page = match near(number) {
+            Some(at) => self.near.get(at)?.as_ref(),
+            None => self.far.get(&number),
+        };
+        page?.slots[slot].as_ref()
     }
 
     /// The value of a number, to change.
+    #[inline]
     pub fn get_mut(&mut self, key: &K) -> Option<&mut T> {
-        let (page, slot) = place(*key);
-        self.pages.get_mut(&page)?.slots.get_mut(slot)?.as_mut()
+        let (number, slot) = place(*key);
+        let page = match near(number) {
+            Some(at) => self.near.get_mut(at)?.as_mut(),
+            None => self.far.get_mut(&number),
+        };
+        page?.slots[slot].as_mut()
     }
 
     /// Gives a number a value; the one it had before.
     pub fn insert(&mut self, key: K, value: T) -> Option<T> {
-        let (page, slot) = place(key);
-        let page = self.pages.entry(page).or_insert_with(|| Page {
-            slots: (0..PAGE).map(|_| None).collect(),
-            len: 0,
-        });
-        let old = page.slots.get_mut(slot)?.replace(value);
-        if old.is_none() {
-            page.len += 1;
-            self.len += 1;
-        }
+        let (number, slot) = place(key);
+        let page = match near(number) {
+            Some(at) => {
+                if self.near.len() <= at {
+                    self.near.resize_with(at + 1, || None);
+                }
+                self.near.get_mut(at)?.get_or_insert_default()
+            }
+            None => self.far.entry(number).or_default(),
+        };
+        let old = page.slots[slot].replace(value);
+        let added = usize::from(old.is_none());
+        page.len += added;
+        self.len += added;
         old
     }
 
     /// Takes the value of a number.
     pub fn remove(&mut self, key: &K) -> Option<T> {
         let (number, slot) = place(*key);
-        let page = self.pages.get_mut(&number)?;
-        let value = page.slots.get_mut(slot)?.take()?;
+        let page = match near(number) {
+            Some(at) => self.near.get_mut(at)?.as_mut(),
+            None => self.far.get_mut(&number),
+        }?;
+        let value = page.slots[slot].take()?;
         page.len -= 1;
         self.len -= 1;
         if page.len == 0 {
-            self.pages.remove(&number);
+            match near(number) {
+                Some(at) => drop(self.near.get_mut(at)?.take()),
+                None => drop(self.far.remove(&number)),
+            }
         }
         Some(value)
     }
@@ -106,18 +141,24 @@ impl<K: Number, T> Table<K, T> {
 
     /// Every value, in no order.
     pub fn values(&self) -> impl Iterator<Item = &T> {
-        let slots = self.pages.values().flat_map(|page| page.slots.iter());
-        slots.flatten()
+        let pages = self.near.iter().flatten().chain(self.far.values());
+        pages.flat_map(|page| page.slots.iter().flatten())
     }
 }
 
+/// The page of a number, and its place there.
+#[inline]
 fn place<K: Number>(key: K) -> (u64, usize) {
-    let (number, page) = (key.number(), PAGE as u64);
-    // The rest of a division by 256 fits any integer.
-    (
-        number / page,
-        usize::try_from(number % page).unwrap_or(PAGE),
-    )
+    let number = key.number();
+    let [lowest, ..] = number.to_le_bytes();
+    (number >> u8::BITS, usize::from(lowest))
+}
+
+/// Where a page is found without a search.
+#[inline]
+fn near(page: u64) -> Option<usize> {
+    let at = usize::try_from(page).ok();
+    at.filter(|_| page < NEAR_MAX)
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ const REFUSE_TAILS: usize = 4;
 pub struct LogId(pub u64);
 
 impl Number for LogId {
+    #[inline]
     fn number(self) -> u64 {
         self.0
     }

@@ -11,14 +11,15 @@ impl Number for u64 {
 #[test]
 fn values_are_found_by_their_number_and_by_no_other() {
     let mut table = Table::default();
-    let numbers = [0_u64, 1, 255, 256, 10_000, u64::MAX];
+    let last_near = NEAR_MAX * 256 - 1;
+    let numbers = [0_u64, 1, 255, 256, 10_000, last_near + 1, u64::MAX];
     for number in numbers {
         assert_eq!(table.insert(number, number), None);
     }
     for number in numbers {
         assert_eq!(table.get(&number), Some(&number));
     }
-    for number in [2_u64, 254, 257, 511, 512, 9_999, u64::MAX - 1] {
+    for number in [2_u64, 254, 257, 511, 512, 9_999, last_near, u64::MAX - 1] {
         assert_eq!(table.get(&number), None);
         assert_eq!(table.get_mut(&number), None);
         assert_eq!(table.remove(&number), None);
@@ -42,14 +43,28 @@ fn a_second_value_takes_the_place_of_the_first() {
 
 #[test]
 fn a_page_is_given_back_with_its_last_value() {
+    for start in [0, u64::MAX - 999] {
+        let mut table = Table::default();
+        for number in 0..1_000 {
+            table.insert(start + number, number);
+        }
+        for number in 0..999 {
+            assert_eq!(table.remove(&(start + number)), Some(number));
+        }
+        assert_eq!(pages(&table), 1);
+        assert_eq!(table.remove(&(start + 999)), Some(999));
+        assert_eq!(pages(&table), 0);
+    }
+}
+
+#[test]
+fn one_large_number_costs_one_page() {
     let mut table = Table::default();
-    for number in 0..1_000_u64 {
-        table.insert(number, number);
-    }
-    for number in 0..999_u64 {
-        assert_eq!(table.remove(&number), Some(number));
-    }
-    assert_eq!(table.pages.len(), 1);
-    assert_eq!(table.remove(&999), Some(999));
-    assert!(table.pages.is_empty());
+    table.insert(u64::MAX / 2, 'x');
+    assert_eq!(pages(&table), 1);
+    assert!(table.near.is_empty());
+}
+
+fn pages<K, T>(table: &Table<K, T>) -> usize {
+    table.near.iter().flatten().count() + table.far.len()
 }
