@@ -1,14 +1,14 @@
 //! A table by numbers that are given out one after the other.
 //!
 //! Owns: [`Table`], [`Number`].
-//! Never: used for numbers far from each other: each page of 256 numbers that holds one value takes memory for all.
-//! Invariants: a page without a value is given back; a number from a damaged disk, however large, costs one page.
+//! Never: used for few numbers, or for such that lie far from each other: a page that holds one value takes memory for 256.
+//! Invariants: a page without a value is given back; any number, also one from a damaged disk, costs one page and 1 MiB of
+//! places at most.
 //! Source: performance.md P15: a hash map of ten thousand entries costs two reads of memory that is in no cache, a page of
 //! this one at most.
 
 use std::marker::PhantomData;
 
-use crate::ids::PartitionId;
 use crate::map::FastMap;
 
 /// Values in one page: as many as a byte has values.
@@ -21,13 +21,6 @@ const NEAR_MAX: u64 = 1 << 16;
 pub trait Number: Copy {
     /// How many were given out before it.
     fn number(self) -> u64;
-}
-
-impl Number for PartitionId {
-    #[inline]
-    fn number(self) -> u64 {
-        u64::from(self.get())
-    }
 }
 
 #[derive(Debug)]

@@ -20,7 +20,7 @@ pub(super) struct Directory {
     partitions: Table<LogId, Box<Partition>>,
     logs: BTreeMap<TopicPartition, LogId>,
     /// The same, for who asks for one: a search in the order of thousands costs several reads of memory.
-    by_name: FastMap<TopicId, Table<PartitionId, LogId>>,
+    by_name: FastMap<TopicPartition, LogId>,
     strays: BTreeMap<TopicPartition, LogId>,
 }
 
@@ -28,12 +28,7 @@ impl Directory {
     pub(super) fn insert(&mut self, partition: Partition) {
         self.strays.remove(&partition.tp);
         self.logs.insert(partition.tp, partition.log);
-        let TopicPartition {
-            topic,
-            partition: at,
-        } = partition.tp;
-        let of_topic = self.by_name.entry(topic).or_default();
-        of_topic.insert(at, partition.log);
+        self.by_name.insert(partition.tp, partition.log);
         let log = partition.log;
         let replaced = self.partitions.insert(log, Box::new(partition));
         assert!(replaced.is_none(), "a log serves one partition");
@@ -50,7 +45,7 @@ impl Directory {
     }
 
     pub(super) fn log_of(&self, tp: TopicPartition) -> Option<LogId> {
-        self.by_name.get(&tp.topic)?.get(&tp.partition).copied()
+        self.by_name.get(&tp).copied()
     }
 
     pub(super) fn get(&self, log: LogId) -> Option<&Partition> {
@@ -64,14 +59,8 @@ impl Directory {
     /// Takes a partition out; its log is the caller's to delete.
     pub(super) fn remove(&mut self, log: LogId) -> Option<Partition> {
         let partition = self.partitions.remove(&log)?;
-        let tp = partition.tp;
-        self.logs.remove(&tp);
-        if let Some(of_topic) = self.by_name.get_mut(&tp.topic) {
-            of_topic.remove(&tp.partition);
-            if of_topic.is_empty() {
-                self.by_name.remove(&tp.topic);
-            }
-        }
+        self.logs.remove(&partition.tp);
+        self.by_name.remove(&partition.tp);
         Some(*partition)
     }
 
