@@ -321,8 +321,10 @@ fn capacity(load: &Load, common: &Common, rounds: usize) -> Result<(), Failure> 
     });
     match outcome {
         Ok(steps) => {
-            remove(load, common)?;
+            let removed = remove(load, common);
+            // What was measured counts, also when its topic is still there.
             show(&steps, common)?;
+            removed?;
             say_overload(&steps)?;
             steps.iter().try_for_each(|step| judge(&step.report))
         }
